@@ -1,0 +1,259 @@
+//! What an owner has in memory: the batch's identity map, kept between batches under its fence.
+//!
+//! A map per table, ordered (so no hash of a client's id can be attacked, and World's traces are the same each time), bounded in
+//! bytes: what the last batches did not use is forgotten first.
+
+use std::any::Any;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::context::{Registry, Shared};
+use crate::saga::engine::{Run, Shape};
+use crate::store::{Loaded, Peek, Store, StoreError, Table};
+
+/// Bytes of stored bodies that may stay in memory; the structs that they became take about three times as much.
+const BYTES: usize = 8 << 20;
+/// Entries not used for this many batches are forgotten first.
+const KEEP: u64 = 8;
+
+/// A saga's row of the store.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SagaRecord {
+    /// The name of its table.
+    pub name: Arc<str>,
+    /// The version of its table.
+    pub version: u32,
+    /// The context that runs it.
+    pub context: Arc<str>,
+    /// The id of the story's first command.
+    pub correlation: Arc<str>,
+    /// Who asked.
+    pub actor: Arc<str>,
+    /// Where the outcome is awaited.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answer_to: Option<Arc<str>>,
+    /// The id of the command that started it.
+    pub command: Arc<str>,
+    /// When it started: microseconds since 1970.
+    pub started: i64,
+    /// When it last moved: microseconds since 1970.
+    pub updated: i64,
+    /// Lines of its log so far.
+    pub lines: u64,
+    /// Whether an operator must decide.
+    #[serde(default)]
+    pub stuck: bool,
+    /// The folded log.
+    pub run: Run,
+}
+
+/// A saga in memory.
+#[derive(Clone)]
+pub(crate) struct Live {
+    pub version: u64,
+    pub record: Arc<SagaRecord>,
+    pub state: Shared,
+    pub shape: Arc<Shape>,
+    /// The state's JSON while it has not been written yet.
+    pub start: Option<Arc<[u8]>>,
+}
+
+struct Cached {
+    value: Option<Shared>,
+    version: u64,
+    used: u64,
+    bytes: usize,
+}
+
+/// Why something is not in memory.
+#[derive(Debug)]
+pub(crate) enum Trouble {
+    Missing(Table, Box<str>),
+    Broken(String),
+}
+
+impl From<StoreError> for Trouble {
+    fn from(error: StoreError) -> Trouble {
+        Trouble::Broken(error.0)
+    }
+}
+
+/// See the module's text.
+pub(crate) struct Identity {
+    tables: Vec<BTreeMap<Box<str>, Cached>>,
+    sagas: BTreeMap<Arc<str>, (Arc<Live>, u64)>,
+    fetched: BTreeMap<(Table, Box<str>), Option<Loaded>>,
+    batch: u64,
+    bytes: usize,
+}
+
+impl Identity {
+    pub fn new(tables: usize) -> Identity {
+        Identity {
+            tables: (0..tables).map(|_| BTreeMap::new()).collect(),
+            sagas: BTreeMap::new(),
+            fetched: BTreeMap::new(),
+            batch: 0,
+            bytes: 0,
+        }
+    }
+
+    /// Forgets everything: after a crash, a lost fence, a refused commit.
+    pub fn clear(&mut self) {
+        *self = Identity::new(self.tables.len());
+    }
+
+    /// Begins a batch; forgets what was not used lately when there is too much.
+    pub fn begin(&mut self) {
+        self.batch += 1;
+        self.fetched.clear();
+        if self.bytes > BYTES {
+            let oldest = self.batch.saturating_sub(KEEP);
+            for table in &mut self.tables {
+                table.retain(|_, cached| cached.used > oldest);
+            }
+            self.sagas.retain(|_, (_, used)| *used > oldest);
+            let states: usize = self.tables.iter().flat_map(BTreeMap::values).map(|cached| cached.bytes).sum();
+            self.bytes = states + self.sagas.values().map(|(live, _)| weight(live)).sum::<usize>();
+            if self.bytes > BYTES {
+                self.clear();
+            }
+        }
+    }
+
+    /// What a fetch brought, for the next run.
+    pub fn fetched(&mut self, wanted: (Table, Box<str>), row: Option<Loaded>) {
+        self.fetched.insert(wanted, row);
+    }
+
+    fn row(&mut self, store: &mut dyn Store, table: Table, id: &str) -> Result<Option<Loaded>, Trouble> {
+        if !self.fetched.is_empty() {
+            if let Some(row) = self.fetched.remove(&(table, Box::from(id))) {
+                return Ok(row);
+            }
+        }
+        match store.peek(table, id)? {
+            Peek::Known(row) => Ok(row),
+            Peek::Missing => Err(Trouble::Missing(table, id.into())),
+        }
+    }
+
+    pub fn state(
+        &mut self,
+        registry: &Registry,
+        store: &mut dyn Store,
+        table: usize,
+        id: &str,
+    ) -> Result<Option<Shared>, Trouble> {
+        let batch = self.batch;
+        if let Some(cached) = self.tables.get_mut(table).and_then(|of_table| of_table.get_mut(id)) {
+            cached.used = batch;
+            return Ok(cached.value.clone());
+        }
+        let row = self.row(store, Table::State(table), id)?;
+        let kind = registry.kind(table).ok_or_else(|| Trouble::Broken(format!("there is no state table {table}")))?;
+        let cached = match row {
+            None => Cached { value: None, version: 0, used: batch, bytes: id.len() },
+            Some(row) => {
+                let value = (kind.parse)(row.format, &row.body).map_err(Trouble::Broken)?;
+                Cached { value: Some(value), version: row.version, used: batch, bytes: id.len() + row.body.len() }
+            }
+        };
+        let value = cached.value.clone();
+        self.put(table, id.into(), cached);
+        Ok(value)
+    }
+
+    fn put(&mut self, table: usize, id: Box<str>, cached: Cached) {
+        self.bytes += cached.bytes;
+        if let Some(of_table) = self.tables.get_mut(table) {
+            if let Some(old) = of_table.insert(id, cached) {
+                self.bytes = self.bytes.saturating_sub(old.bytes);
+            }
+        }
+    }
+
+    pub fn version(&mut self, registry: &Registry, store: &mut dyn Store, table: Table, id: &str) -> Result<u64, Trouble> {
+        match table {
+            Table::State(table) => {
+                self.state(registry, store, table, id)?;
+                Ok(self.tables.get(table).and_then(|of_table| of_table.get(id)).map_or(0, |cached| cached.version))
+            }
+            Table::Saga => Ok(self.saga(registry, store, id)?.map_or(0, |live| live.version)),
+            Table::Start | Table::Command => Ok(self.row(store, table, id)?.map_or(0, |row| row.version)),
+        }
+    }
+
+    /// A row that is read once and not kept: a command's id.
+    pub fn once(&mut self, store: &mut dyn Store, table: Table, id: &str) -> Result<Option<Loaded>, Trouble> {
+        self.row(store, table, id)
+    }
+
+    pub fn saga(&mut self, registry: &Registry, store: &mut dyn Store, id: &str) -> Result<Option<Arc<Live>>, Trouble> {
+        let batch = self.batch;
+        if let Some((live, used)) = self.sagas.get_mut(id) {
+            *used = batch;
+            return Ok(Some(live.clone()));
+        }
+        let Some(row) = self.row(store, Table::Saga, id)? else { return Ok(None) };
+        // The second row may be missing too: keep the first for the next run.
+        let start = match self.row(store, Table::Start, id) {
+            Ok(start) => start,
+            Err(trouble) => {
+                self.fetched((Table::Saga, id.into()), Some(row));
+                return Err(trouble);
+            }
+        };
+        let start = start.ok_or_else(|| Trouble::Broken(format!("saga {id:?} has no state")))?;
+        let broken = |error: serde_json::Error| Trouble::Broken(format!("saga {id:?} cannot be read: {error}"));
+        let record: SagaRecord = serde_json::from_slice(&row.body).map_err(broken)?;
+        let definition =
+            registry.context(&record.context).and_then(|context| registry.saga(context, &record.name, record.version)).ok_or_else(
+                || Trouble::Broken(format!("this build has no version {} of the saga {}", record.version, record.name)),
+            )?;
+        let state = (definition.read)(&start.body).map_err(broken)?;
+        let shape = Arc::new((definition.shape)(&*state));
+        let live = Arc::new(Live { version: row.version, record: Arc::new(record), state, shape, start: None });
+        self.bytes += weight(&live) + start.body.len();
+        self.sagas.insert(id.into(), (live.clone(), batch));
+        Ok(Some(live))
+    }
+
+    /// Takes over what a unit of work changed.
+    pub fn merge(&mut self, changes: &[crate::work::Change], sagas: &[crate::work::SagaChange]) {
+        let batch = self.batch;
+        for change in changes {
+            let bytes = change.id.len() + 256;
+            let cached = Cached { value: Some(change.value.clone()), version: change.version, used: batch, bytes };
+            self.put(change.table, change.id.clone(), cached);
+        }
+        for change in sagas {
+            self.keep_saga(change.id.clone(), change.live.clone());
+        }
+    }
+
+    pub fn keep_saga(&mut self, id: Arc<str>, live: Arc<Live>) {
+        self.bytes += weight(&live);
+        if let Some((old, _)) = self.sagas.insert(id, (live, self.batch)) {
+            self.bytes = self.bytes.saturating_sub(weight(&old));
+        }
+    }
+
+    /// A saga that ended is not needed again.
+    pub fn forget_saga(&mut self, id: &str) {
+        if let Some((old, _)) = self.sagas.remove(id) {
+            self.bytes = self.bytes.saturating_sub(weight(&old));
+        }
+    }
+
+    pub fn value(&self, table: usize, id: &str) -> Option<(&(dyn Any + Send + Sync), u64)> {
+        let cached = self.tables.get(table)?.get(id)?;
+        Some((&**cached.value.as_ref()?, cached.version))
+    }
+}
+
+fn weight(live: &Live) -> usize {
+    1024 + live.record.run.rows.iter().map(|row| row.len() * 16).sum::<usize>()
+}

@@ -1,0 +1,388 @@
+//! The store's port: what an owner loads, and the one commit that a batch is.
+//!
+//! [`Writes`] is plain data, so each engine commits it in its own fastest way. Every adapter passes [`contract`].
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::view::Value;
+
+pub mod contract;
+pub mod sqlite;
+
+pub use sqlite::Sqlite;
+
+/// The format of what this build writes: raised with every new state version, saga version or message kind. A store that a newer
+/// build wrote is refused.
+pub const FORMAT: u32 = 1;
+
+/// The table of a context's aggregates of one kind.
+pub fn state_table(context: &str, kind: &str) -> String {
+    format!("{context}_{kind}")
+}
+
+/// The tables that a deployment needs beside seedwork's own.
+#[derive(Clone, Debug, Default)]
+pub struct Schema {
+    /// State tables, by [`state_table`]; a state's table index is its place here.
+    pub states: Vec<String>,
+    /// View tables.
+    pub views: Vec<ViewSchema>,
+    /// The partitions of every context.
+    pub partitions: u16,
+}
+
+/// A view's table.
+#[derive(Clone, Debug)]
+pub struct ViewSchema {
+    /// Its name.
+    pub table: &'static str,
+    /// How it is made.
+    pub create: &'static [&'static str],
+    /// Its columns, the id first.
+    pub columns: &'static [&'static str],
+}
+
+/// One partition of one context.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Partition {
+    /// The context.
+    pub context: Arc<str>,
+    /// Its number, from 0.
+    pub number: u16,
+}
+
+impl fmt::Display for Partition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.context, self.number)
+    }
+}
+
+/// A stream: what one partition publishes during one epoch, at positions 1, 2, 3 … without a hole, in commit order.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Stream {
+    /// Whose it is.
+    pub partition: Partition,
+    /// Minted when a store is created and at every restore; a later one is greater.
+    pub epoch: u64,
+}
+
+/// One partition of one topic.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Destination {
+    /// `context.commands`, `context.events` or `context.replies`.
+    pub topic: Arc<str>,
+    /// The topic's partition.
+    pub partition: u16,
+}
+
+/// A place in a partition's history: epochs in order, positions in order within each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Place {
+    /// The epoch.
+    pub epoch: u64,
+    /// The position in it, from 1.
+    pub position: u64,
+}
+
+/// A stream's rows on their way to one destination: where order holds and marks are kept.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Route {
+    /// From which partition.
+    pub from: Partition,
+    /// To which destination.
+    pub to: Destination,
+}
+
+/// A row of the log.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LogRow {
+    /// Whose stream, and where it goes.
+    pub route: Route,
+    /// Where it stands.
+    pub place: Place,
+    /// The row before it on the same route.
+    pub predecessor: Option<Place>,
+    /// The message's bytes.
+    pub raw: Arc<[u8]>,
+    /// Its envelope; none when it was read back from disk and not parsed yet.
+    pub packet: Option<Arc<crate::message::Packet>>,
+    /// When the input that caused it was received, its handler started, and its batch written: microseconds since 1970.
+    pub times: [i64; 3],
+}
+
+/// Which table a row is loaded from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Table {
+    /// An aggregate's state; the index in [`Schema::states`].
+    State(usize),
+    /// A saga's run.
+    Saga,
+    /// A saga's state as it started.
+    Start,
+    /// A command's id and answer.
+    Command,
+}
+
+/// A row as loaded.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Loaded {
+    /// Raised by one with each write.
+    pub version: u64,
+    /// The version of the body's form.
+    pub format: u32,
+    /// JSON.
+    pub body: Vec<u8>,
+}
+
+/// What the store knows of a row without going far.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Peek {
+    /// It is there, or not.
+    Known(Option<Loaded>),
+    /// It must be fetched first.
+    Missing,
+}
+
+/// What a new owner reads when it takes a partition, after it has raised the fence.
+#[derive(Clone, Debug, Default)]
+pub struct Taken {
+    /// The fence that its commits must carry.
+    pub fence: u64,
+    /// The last row written.
+    pub head: Option<Place>,
+    /// The epoch in which it writes.
+    pub epoch: u64,
+    /// Up to which row of this epoch every row has its receipt.
+    pub relayed: Place0,
+    /// The last row sent to each destination.
+    pub destinations: Vec<(Destination, Place)>,
+    /// The last row taken on each route.
+    pub marks: Vec<(Route, Place)>,
+    /// The waiting table, without the messages, in the order of arrival.
+    pub waiting: Vec<WaitingHead>,
+    /// The ids of the sagas that have not ended.
+    pub running: Vec<Arc<str>>,
+}
+
+/// A place, or before the first.
+pub type Place0 = Option<Place>;
+
+/// A waiting message, without its bytes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WaitingHead {
+    /// Its number, in the order of arrival, unique in the partition.
+    pub number: u64,
+    /// Its lane.
+    pub lane: Arc<str>,
+    /// Attempts so far.
+    pub attempts: u16,
+    /// When it is due: wall time, microseconds since 1970. None: a dead letter, or queued behind one.
+    pub due: Option<i64>,
+    /// Whether it is a dead letter.
+    pub dead: bool,
+    /// Until when a message that named something unknown may wait, microseconds since 1970.
+    pub not_yet: Option<i64>,
+}
+
+/// A message of the waiting table, whole.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Waiting {
+    /// All but the bytes.
+    pub head: WaitingHead,
+    /// The topic that it came by.
+    pub topic: Arc<str>,
+    /// Why it waits, in words.
+    pub reason: String,
+    /// The message's bytes, as they came.
+    pub raw: Arc<[u8]>,
+    /// When it was moved here: microseconds since 1970.
+    pub since: i64,
+}
+
+/// The head row of a partition, as a commit advances it.
+#[derive(Clone, Debug)]
+pub struct HeadWrite {
+    /// Which partition.
+    pub partition: Partition,
+    /// The owner's fence: the commit is refused when it is not the head's.
+    pub fence: u64,
+    /// The epoch.
+    pub epoch: u64,
+    /// The last position written.
+    pub position: u64,
+    /// Up to which position of this epoch every row has its receipt.
+    pub relayed: u64,
+}
+
+/// A state to write.
+#[derive(Clone, Debug)]
+pub struct StateWrite {
+    /// The index in [`Schema::states`].
+    pub table: usize,
+    /// The aggregate's id.
+    pub id: Box<str>,
+    /// Its new version; 1 for a new one. The stored one must be one less.
+    pub version: u64,
+    /// The version of the body's form.
+    pub format: u32,
+    /// JSON.
+    pub body: Vec<u8>,
+    /// The row of its view: the index in [`Schema::views`] and the values.
+    pub view: Option<(usize, Vec<Value>)>,
+}
+
+/// A saga's run to write.
+#[derive(Clone, Debug)]
+pub struct SagaWrite {
+    /// Its id.
+    pub id: Arc<str>,
+    /// The partition that it lives in.
+    pub partition: Partition,
+    /// Its new version; 1 for a new one.
+    pub version: u64,
+    /// `running`, `undoing`, `completed`, `undone`.
+    pub stage: &'static str,
+    /// JSON: the record.
+    pub body: Vec<u8>,
+    /// JSON of the state, when it is new.
+    pub start: Option<Vec<u8>>,
+    /// The number of its next log line, and the lines as a JSON array, when there are any.
+    pub log: Option<(u64, Vec<u8>)>,
+}
+
+/// A command's id, with what it was and what became of it.
+#[derive(Clone, Debug)]
+pub struct CommandWrite {
+    /// The id.
+    pub id: Box<str>,
+    /// When it may be forgotten: microseconds since 1970.
+    pub expires: i64,
+    /// JSON.
+    pub body: Vec<u8>,
+}
+
+/// A change of the waiting table.
+#[derive(Clone, Debug)]
+pub enum WaitingWrite {
+    /// A message is moved there.
+    Put(Partition, Waiting),
+    /// It was tried again; head and reason change.
+    Change(Partition, WaitingHead, String),
+    /// It is settled.
+    Remove(Partition, u64),
+}
+
+/// All that one batch changes.
+#[derive(Clone, Debug, Default)]
+pub struct Writes {
+    /// The head of every partition touched.
+    pub heads: Vec<HeadWrite>,
+    /// The last row sent to each destination touched.
+    pub destinations: Vec<(Partition, Destination, Place)>,
+    /// The marks moved, by the partition that reads.
+    pub marks: Vec<(Partition, Route, Place)>,
+    /// States and view rows.
+    pub states: Vec<StateWrite>,
+    /// Sagas.
+    pub sagas: Vec<SagaWrite>,
+    /// Log rows, in order.
+    pub log: Vec<LogRow>,
+    /// Commands' ids and answers.
+    pub commands: Vec<CommandWrite>,
+    /// The waiting table.
+    pub waiting: Vec<WaitingWrite>,
+}
+
+/// Why a batch was not committed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CommitError {
+    /// The database refuses the data (a constraint, a size, a version): nothing was written, and would not be the second time.
+    Refused(String),
+    /// Another owner has taken these partitions: nothing was written.
+    Fenced(Vec<Partition>),
+    /// The database cannot write now (disk full, locked, away): nothing was written.
+    Outage(String),
+    /// Nobody knows whether it was written (connection lost, failed fsync).
+    Unknown(String),
+}
+
+impl fmt::Display for CommitError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            CommitError::Refused(why) => write!(f, "the store refuses: {why}"),
+            CommitError::Fenced(partitions) => {
+                let list: Vec<String> = partitions.iter().map(Partition::to_string).collect();
+                write!(f, "another owner has taken {}", list.join(", "))
+            }
+            CommitError::Outage(why) => write!(f, "the store cannot write now: {why}"),
+            CommitError::Unknown(why) => write!(f, "the outcome of a commit is unknown: {why}"),
+        }
+    }
+}
+
+/// Why something could not be read or opened: a text that says what to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoreError(pub String);
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for StoreError {}
+
+/// A result of the store's.
+pub type StoreResult<T> = Result<T, StoreError>;
+
+/// Where an owner keeps everything. One owner's thread uses it; queries read by other doors.
+pub trait Store: Send {
+    /// Makes or migrates the tables.
+    ///
+    /// # Errors
+    /// When a newer build wrote the store, or the store cannot be used; nothing was changed then.
+    fn open(&mut self, schema: &Schema) -> StoreResult<()>;
+
+    /// Takes a partition: raises its fence, then reads what its owner must know.
+    ///
+    /// # Errors
+    /// When the store is away or broken.
+    fn take(&mut self, partition: &Partition) -> StoreResult<Taken>;
+
+    /// A row, if it can be told without waiting.
+    ///
+    /// # Errors
+    /// When the store is away or broken.
+    fn peek(&mut self, table: Table, id: &str) -> StoreResult<Peek>;
+
+    /// Fetches rows that [`Store::peek`] said are missing, one query per table.
+    ///
+    /// # Errors
+    /// When the store is away or broken.
+    fn fetch(&mut self, wanted: &[(Table, Box<str>)]) -> StoreResult<Vec<Option<Loaded>>>;
+
+    /// Writes a batch, all or nothing, and returns when it is on the disk.
+    ///
+    /// # Errors
+    /// See [`CommitError`].
+    fn commit(&mut self, writes: &Writes) -> Result<(), CommitError>;
+
+    /// Rows of a partition's stream after a place, in order, at most `limit`; of one destination if it is given.
+    ///
+    /// # Errors
+    /// When the store is away or broken.
+    fn log_after(&mut self, from: &Partition, after: Place0, to: Option<&Destination>, limit: usize) -> StoreResult<Vec<LogRow>>;
+
+    /// A waiting message.
+    ///
+    /// # Errors
+    /// When the store is away or broken.
+    fn waiting(&mut self, partition: &Partition, number: u64) -> StoreResult<Option<Waiting>>;
+
+    /// Forgets commands' ids that have expired by this time, a few at a time, in the next commit or its own.
+    ///
+    /// # Errors
+    /// When the store is away or broken.
+    fn forget_commands(&mut self, now: i64) -> StoreResult<usize>;
+}

@@ -1,0 +1,95 @@
+//! The read side: view rows, and the queries over them.
+//!
+//! A context's own view row is a function of one aggregate, written in the same commit, so the next query sees it. Query text is one
+//! SQL for both engines: `$1` parameters, `TEXT` and `BIGINT` columns.
+
+use crate::aggregate::Aggregate;
+
+/// One value of a row or a query's parameter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Value {
+    /// SQL NULL.
+    Null,
+    /// A BIGINT.
+    Integer(i64),
+    /// A TEXT.
+    Text(String),
+}
+
+impl From<i64> for Value {
+    fn from(value: i64) -> Value {
+        Value::Integer(value)
+    }
+}
+
+impl From<&str> for Value {
+    fn from(value: &str) -> Value {
+        Value::Text(value.to_owned())
+    }
+}
+
+impl From<String> for Value {
+    fn from(value: String) -> Value {
+        Value::Text(value)
+    }
+}
+
+impl<V: Into<Value>> From<Option<V>> for Value {
+    fn from(value: Option<V>) -> Value {
+        value.map_or(Value::Null, Into::into)
+    }
+}
+
+impl Value {
+    /// The text, if it is one.
+    pub fn text(&self) -> Option<&str> {
+        match self {
+            Value::Text(text) => Some(text),
+            Value::Null | Value::Integer(_) => None,
+        }
+    }
+
+    /// The number, if it is one.
+    pub fn integer(&self) -> Option<i64> {
+        match self {
+            Value::Integer(number) => Some(*number),
+            Value::Null | Value::Text(_) => None,
+        }
+    }
+}
+
+/// A view: its table, and how an aggregate becomes its row.
+///
+/// The first column is the aggregate's id and the table's primary key. Rows are never deleted, as aggregates are not; an aggregate for
+/// which `row` gives `None` has none yet.
+pub struct View<A> {
+    /// The table's name; unique in the context.
+    pub table: &'static str,
+    /// `CREATE TABLE IF NOT EXISTS …` and its indexes, portable.
+    pub create: &'static [&'static str],
+    /// The columns in the order of `row`; the id first.
+    pub columns: &'static [&'static str],
+    /// The row of one aggregate.
+    pub row: fn(&A) -> Option<Vec<Value>>,
+}
+
+/// What queries ask.
+pub trait Read {
+    /// The rows that a query selects.
+    ///
+    /// # Errors
+    /// When the store is away or the text is not SQL: a text for the log, not for the client.
+    fn select(&self, sql: &str, parameters: &[Value]) -> Result<Vec<Vec<Value>>, String>;
+}
+
+/// An aggregate that is its own view when nothing needs to be searched: the state is read by id.
+///
+/// # Errors
+/// As [`Read::select`], or when the stored state cannot be read.
+pub fn state<A: Aggregate>(read: &(impl Read + ?Sized), context: &str, id: &str) -> Result<Option<A>, String> {
+    let sql = format!("SELECT format, body FROM {} WHERE id = $1", crate::store::state_table(context, A::KIND));
+    let rows = read.select(&sql, &[id.into()])?;
+    let Some([format, body]) = rows.first().map(Vec::as_slice) else { return Ok(None) };
+    let version = format.integer().and_then(|version| u32::try_from(version).ok()).ok_or("a state without a version")?;
+    crate::context::parse_state::<A>(version, body.text().unwrap_or_default().as_bytes()).map(Some)
+}
