@@ -1,2 +1,5 @@
-//! The binary.
-fn main() {}
+//! The binary `alpes`.
+
+fn main() -> std::process::ExitCode {
+    platform::main()
+}

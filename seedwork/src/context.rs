@@ -24,6 +24,13 @@ pub(crate) struct Handler {
     pub handle: Handle,
 }
 
+/// What a test puts in a handler's place.
+pub(crate) enum Intercept {
+    Pass,
+    Twice,
+    Answer(Error),
+}
+
 /// How one kind of aggregate is stored.
 pub(crate) struct Kind {
     pub context: &'static str,
@@ -175,6 +182,23 @@ impl Context {
     pub fn saga<S: SagaState, P>(mut self, saga: crate::saga::Saga<S, P>) -> Context {
         self.saga_types.insert(TypeId::of::<S>(), self.sagas.len());
         self.sagas.push(saga.into());
+        self
+    }
+
+    /// Puts something in front of every handler: it sees each message's envelope, and may answer in the handler's place.
+    pub(crate) fn intercept(mut self, hook: &Arc<dyn Fn(&crate::message::Envelope) -> Intercept + Send + Sync>) -> Context {
+        for handler in self.handlers.values_mut() {
+            let hook = hook.clone();
+            let inner = std::mem::replace(&mut handler.handle, Box::new(|_, _| Ok(Ok(()))));
+            handler.handle = Box::new(move |body, work| match hook(work.cause) {
+                Intercept::Pass => inner(body, work),
+                Intercept::Twice => match inner(body, work)? {
+                    Ok(()) => inner(body, work),
+                    no => Ok(no),
+                },
+                Intercept::Answer(error) => Ok(Err(error)),
+            });
+        }
         self
     }
 

@@ -65,6 +65,8 @@ struct Cached {
     version: u64,
     used: u64,
     bytes: usize,
+    /// Changed by this batch: the stored version is one less.
+    dirty: bool,
 }
 
 /// Why something is not in memory.
@@ -155,10 +157,10 @@ impl Identity {
         let row = self.row(store, Table::State(table), id)?;
         let kind = registry.kind(table).ok_or_else(|| Trouble::Broken(format!("there is no state table {table}")))?;
         let cached = match row {
-            None => Cached { value: None, version: 0, used: batch, bytes: id.len() },
+            None => Cached { value: None, version: 0, used: batch, bytes: id.len(), dirty: false },
             Some(row) => {
                 let value = (kind.parse)(row.format, &row.body).map_err(Trouble::Broken)?;
-                Cached { value: Some(value), version: row.version, used: batch, bytes: id.len() + row.body.len() }
+                Cached { value: Some(value), version: row.version, used: batch, bytes: id.len() + row.body.len(), dirty: false }
             }
         };
         let value = cached.value.clone();
@@ -179,7 +181,7 @@ impl Identity {
         match table {
             Table::State(table) => {
                 self.state(registry, store, table, id)?;
-                Ok(self.tables.get(table).and_then(|of_table| of_table.get(id)).map_or(0, |cached| cached.version))
+                Ok(self.tables.get(table).and_then(|of_table| of_table.get(id)).map_or(0, |cached| cached.version - u64::from(cached.dirty)))
             }
             Table::Saga => Ok(self.saga(registry, store, id)?.map_or(0, |live| live.version)),
             Table::Start | Table::Command => Ok(self.row(store, table, id)?.map_or(0, |row| row.version)),
@@ -226,7 +228,7 @@ impl Identity {
         let batch = self.batch;
         for change in changes {
             let bytes = change.id.len() + 256;
-            let cached = Cached { value: Some(change.value.clone()), version: change.version, used: batch, bytes };
+            let cached = Cached { value: Some(change.value.clone()), version: change.version, used: batch, bytes, dirty: true };
             self.put(change.table, change.id.clone(), cached);
         }
         for change in sagas {
@@ -246,6 +248,20 @@ impl Identity {
         if let Some((old, _)) = self.sagas.remove(id) {
             self.bytes = self.bytes.saturating_sub(weight(&old));
         }
+    }
+
+    /// The batch has been committed: what it changed is what is stored.
+    pub fn committed<'a>(&mut self, states: impl Iterator<Item = &'a (usize, Box<str>)>) {
+        for (table, id) in states {
+            if let Some(cached) = self.tables.get_mut(*table).and_then(|of_table| of_table.get_mut(id)) {
+                cached.dirty = false;
+            }
+        }
+    }
+
+    /// A saga that is in memory.
+    pub fn live(&self, id: &str) -> Option<Arc<Live>> {
+        self.sagas.get(id).map(|(live, _)| live.clone())
     }
 
     pub fn value(&self, table: usize, id: &str) -> Option<(&(dyn Any + Send + Sync), u64)> {

@@ -1,9 +1,14 @@
 //! placeholder book
 pub mod aggregate;
+pub mod broker;
 pub mod clock;
 pub mod command;
 pub mod context;
+pub mod executor;
 mod identity;
+pub mod testing;
+pub mod inbox;
+pub mod log;
 pub mod message;
 pub mod saga;
 pub mod store;

@@ -283,6 +283,11 @@ impl Packet {
         Ok(Packet { envelope, raw: raw.into(), body })
     }
 
+    /// An envelope without a body: the cause of what a clock or an operator started. It is never sent.
+    pub fn bare(envelope: Envelope) -> Packet {
+        Packet { envelope, raw: Arc::from(&b""[..]), body: 0..0 }
+    }
+
     /// Writes a message; `kind` and `key` of the envelope are taken from it.
     ///
     /// # Errors

@@ -7,7 +7,7 @@
 //!
 //! The table is data. The [engine] that moves a saga along it is a pure function, and the executor carries out what it says.
 
-use std::any::{Any, TypeId};
+use std::any::Any;
 use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
@@ -242,7 +242,6 @@ pub struct Definition {
     pub version: u32,
     /// The rows, in order.
     pub plan: Vec<PlanRow>,
-    pub(crate) state_type: TypeId,
     pub(crate) read: fn(&[u8]) -> serde_json::Result<Arc<dyn Any + Send + Sync>>,
     #[expect(clippy::type_complexity, reason = "a closure's type, used once")]
     pub(crate) shape: Box<dyn Fn(&(dyn Any + Send + Sync)) -> Shape + Send + Sync>,
@@ -276,7 +275,6 @@ impl<S: SagaState, P> From<Saga<S, P>> for Definition {
             name: saga.name,
             version: saga.version,
             plan,
-            state_type: TypeId::of::<S>(),
             read: |bytes| Ok(Arc::new(serde_json::from_slice::<S>(bytes)?)),
             shape: Box::new(move |state| {
                 let rows = of_shape.iter().map(|row| RowShape {

@@ -28,8 +28,8 @@ pub struct Schema {
     pub states: Vec<String>,
     /// View tables.
     pub views: Vec<ViewSchema>,
-    /// The partitions of every context.
-    pub partitions: u16,
+    /// The epoch of streams that begin now: greater than any before (milliseconds since 1970 do).
+    pub epoch: u64,
 }
 
 /// A view's table.
@@ -373,6 +373,12 @@ pub trait Store: Send {
     /// # Errors
     /// When the store is away or broken.
     fn log_after(&mut self, from: &Partition, after: Place0, to: Option<&Destination>, limit: usize) -> StoreResult<Vec<LogRow>>;
+
+    /// The last row that was ever sent on a route of this store's.
+    ///
+    /// # Errors
+    /// When the store is away or broken.
+    fn last_sent(&mut self, route: &Route) -> StoreResult<Place0>;
 
     /// A waiting message.
     ///

@@ -12,7 +12,7 @@ use crate::command::{Error, Result};
 use crate::context::{Registry, Shared};
 use crate::identity::{Identity, Live, SagaRecord};
 use crate::message::{Command, Envelope, SagaRef, partition_key};
-use crate::saga::engine::{self, Effect, Entry, Input, Run};
+use crate::saga::engine::{self, Effect, Entry, Input};
 use crate::saga::{Abort, SagaState};
 use crate::store::{Store, Table};
 
@@ -350,9 +350,4 @@ impl UnitOfWork<'_> {
         self.broken.get_or_insert_with(|| why.clone());
         Err(Error::fault(why))
     }
-}
-
-/// What a saga's run says of itself when it is read for people.
-pub(crate) fn status(run: &Run, stuck: bool) -> &'static str {
-    if stuck { "stuck" } else { run.stage.as_str() }
 }

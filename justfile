@@ -1,0 +1,41 @@
+# The chores, by name. `just` lists them; each is one line that works without just too.
+
+_default:
+    @just --list --unsorted
+
+# every test, the walks and tidy among them
+test *args:
+    cargo test {{args}}
+
+# clippy over everything, warnings are errors
+lint:
+    cargo clippy --workspace --all-targets -- -D warnings
+
+# format everything
+fmt:
+    cargo fmt --all
+
+# who may know what, and the house rules
+tidy:
+    cargo run --quiet -p xtask -- tidy
+
+# the documentation, broken links are errors
+docs *args:
+    RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps {{args}}
+
+# licenses, advisories and sources of the dependencies (cargo install cargo-deny --version 0.20.2 --locked)
+deny:
+    mkdir -p target/advisory-dbs
+    cargo deny check
+
+# sagas per second at 1, 8 and 64 clients, beside the disk's own flush rate
+bench *args:
+    cargo run --release -- bench sagas {{args}}
+
+# the simulated world over many seeds
+soak seeds="100000":
+    cargo run --release -- simulate --seeds {{seeds}}
+
+# what the build server runs
+ci:
+    .ci/run

@@ -1,0 +1,69 @@
+//! The broker's port: rows go to destinations after their commit, and come to whoever owns the destination's partition.
+//!
+//! At least once, in any order that faults make; the inbox's marks turn that into once and in order. Every adapter passes [`contract`].
+
+use crate::store::{Destination, LogRow, Partition, Place, Place0, Route, Store, StoreResult};
+
+pub mod contract;
+pub mod embedded;
+
+pub use embedded::Embedded;
+
+/// Who hears what: a partition of a context that reads a destination.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Subscription {
+    /// The reader.
+    pub reader: Partition,
+    /// What it reads.
+    pub to: Destination,
+}
+
+/// What a broker has to say when it is asked.
+#[derive(Clone, Debug)]
+pub enum Heard {
+    /// A message of a subscription, with a number that rises per subscription: what [`Broker::acknowledge`] takes.
+    Message(Subscription, u64, LogRow),
+    /// Every row sent on this route up to this place is safe with the broker.
+    Receipt(Route, Place),
+    /// A send on this route failed or timed out; it may have arrived all the same.
+    Failed(Route),
+    /// A consumer misses rows: send this route again from after its mark, or from its beginning.
+    Turn(Route, Place0),
+}
+
+/// Whether a sent row is safe at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Taken {
+    /// The broker's topic is the log itself: the commit was the receipt.
+    Already,
+    /// [`Heard::Receipt`] follows, or [`Heard::Failed`].
+    Later,
+}
+
+/// Carries log rows. Called by one owner's thread; never blocks it.
+pub trait Broker: Send {
+    /// Begins to hear, after `marks` (a route that is not among them: from its beginning). What was heard and not
+    /// acknowledged comes again. `store` is for a broker whose topics are the store's log.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn subscribe(&mut self, subscription: &Subscription, marks: &[(Route, Place)], store: &mut dyn Store) -> StoreResult<()>;
+
+    /// No longer hears.
+    fn unsubscribe(&mut self, subscription: &Subscription);
+
+    /// Sends committed rows, in order per route.
+    fn send(&mut self, rows: &[LogRow]) -> Taken;
+
+    /// Everything that is there now, at most about `limit` messages.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn hear(&mut self, limit: usize, store: &mut dyn Store, into: &mut Vec<Heard>) -> StoreResult<()>;
+
+    /// Every message of this subscription up to this number has been settled by a commit, or dropped.
+    fn acknowledge(&mut self, subscription: &Subscription, upto: u64);
+
+    /// Asks the producer of a route, by an unlogged control message, to turn back to a mark.
+    fn turn_back(&mut self, route: &Route, mark: Place0);
+}

@@ -1,0 +1,132 @@
+//! The broker in process: its topics are the log in the same file, so a row is safe with it at its commit, and what is in memory is
+//! only a short cut past the disk.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use super::{Broker, Heard, Subscription, Taken};
+use crate::store::{Destination, LogRow, Partition, Place, Place0, Route, Store, StoreResult};
+
+/// Messages kept in memory; what comes beyond is read back from the log when its turn comes.
+const MEMORY: usize = 10_000;
+
+/// What one subscription has yet to hear of one route: from memory, then from the log.
+#[derive(Default)]
+struct Reader {
+    number: u64,
+    /// Routes whose rows must be read from the log, after which place.
+    behind: BTreeMap<Route, Place0>,
+}
+
+/// See the module's text.
+pub struct Embedded {
+    origins: Vec<Partition>,
+    memory: usize,
+    readers: BTreeMap<Subscription, Reader>,
+    by_destination: BTreeMap<Destination, Vec<Subscription>>,
+    queue: VecDeque<(Subscription, LogRow)>,
+}
+
+impl Embedded {
+    /// A broker for the streams of these partitions, all in one store.
+    pub fn new(origins: Vec<Partition>) -> Embedded {
+        Embedded::with_memory(origins, MEMORY)
+    }
+
+    /// The same with another bound for what is kept in memory (messages).
+    pub fn with_memory(origins: Vec<Partition>, memory: usize) -> Embedded {
+        Embedded { origins, memory, readers: BTreeMap::new(), by_destination: BTreeMap::new(), queue: VecDeque::new() }
+    }
+}
+
+impl Broker for Embedded {
+    fn subscribe(&mut self, subscription: &Subscription, marks: &[(Route, Place)], store: &mut dyn Store) -> StoreResult<()> {
+        self.unsubscribe(subscription);
+        let mut reader = Reader::default();
+        for from in &self.origins {
+            let route = Route { from: from.clone(), to: subscription.to.clone() };
+            let mark = marks.iter().find(|(of, _)| *of == route).map(|(_, mark)| *mark);
+            // A log of millions of rows is not searched for a route on which nothing is new.
+            if store.last_sent(&route)? > mark {
+                reader.behind.insert(route, mark);
+            }
+        }
+        self.readers.insert(subscription.clone(), reader);
+        self.by_destination.entry(subscription.to.clone()).or_default().push(subscription.clone());
+        Ok(())
+    }
+
+    fn unsubscribe(&mut self, subscription: &Subscription) {
+        self.readers.remove(subscription);
+        if let Some(subscriptions) = self.by_destination.get_mut(&subscription.to) {
+            subscriptions.retain(|other| other != subscription);
+        }
+        self.queue.retain(|(of, _)| of != subscription);
+    }
+
+    fn send(&mut self, rows: &[LogRow]) -> Taken {
+        for row in rows {
+            for subscription in self.by_destination.get(&row.route.to).map_or(&[][..], Vec::as_slice) {
+                let Some(reader) = self.readers.get_mut(subscription) else { continue };
+                if reader.behind.contains_key(&row.route) {
+                    continue;
+                }
+                if self.queue.len() >= self.memory {
+                    reader.behind.insert(row.route.clone(), row.predecessor);
+                } else {
+                    self.queue.push_back((subscription.clone(), row.clone()));
+                }
+            }
+        }
+        Taken::Already
+    }
+
+    fn hear(&mut self, limit: usize, store: &mut dyn Store, into: &mut Vec<Heard>) -> StoreResult<()> {
+        let mut left = limit;
+        while left > 0 {
+            let Some((subscription, row)) = self.queue.pop_front() else { break };
+            if let Some(reader) = self.readers.get_mut(&subscription) {
+                reader.number += 1;
+                into.push(Heard::Message(subscription, reader.number, row));
+                left -= 1;
+            }
+        }
+        // What is in memory of a route is older than what must be read of it, so the log comes after.
+        if !self.queue.is_empty() {
+            return Ok(());
+        }
+        for (subscription, reader) in &mut self.readers {
+            let routes: Vec<Route> = reader.behind.keys().cloned().collect();
+            for route in routes {
+                if left == 0 {
+                    break;
+                }
+                let Some(after) = reader.behind.get(&route).copied() else { continue };
+                let rows = store.log_after(&route.from, after, Some(&route.to), left)?;
+                if rows.len() < left {
+                    reader.behind.remove(&route);
+                } else if let Some(last) = rows.last() {
+                    reader.behind.insert(route, Some(last.place));
+                }
+                left -= rows.len();
+                for row in rows {
+                    reader.number += 1;
+                    into.push(Heard::Message(subscription.clone(), reader.number, row));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn acknowledge(&mut self, _subscription: &Subscription, _upto: u64) {
+        // The mark in the same file is the acknowledgement.
+    }
+
+    fn turn_back(&mut self, route: &Route, mark: Place0) {
+        for subscription in self.by_destination.get(&route.to).map_or(&[][..], Vec::as_slice) {
+            if let Some(reader) = self.readers.get_mut(subscription) {
+                reader.behind.insert(route.clone(), mark);
+            }
+        }
+        self.queue.retain(|(_, row)| row.route != *route);
+    }
+}

@@ -1,0 +1,330 @@
+//! The batch: run, written with one commit, and only then answered and handed on.
+
+use std::sync::Arc;
+
+use super::run::{Batch, Outgo};
+use super::{Executor, First, Input, KEEP_COMMANDS, Lost, Outcome, PAUSE, Stop, topic};
+use crate::log::partition_of;
+use crate::message::{Envelope, Packet};
+use crate::saga::engine::Stage;
+use crate::store::{CommandWrite, Destination, HeadWrite, LogRow, Place, Route, SagaWrite, StateWrite, Writes};
+use crate::work::{Alarm, Ended};
+
+impl Executor {
+    pub(super) fn batch(&mut self, inputs: Vec<Input>) -> Result<(), Stop> {
+        self.cautious = self.cautious.saturating_sub(inputs.len());
+        let count = inputs.len();
+        let mut batch = Batch::default();
+        self.identity.begin();
+        self.run_all(inputs, &mut batch, None)?;
+        let Err(lost) = self.commit(&mut batch)? else { return Ok(()) };
+        let asks: Vec<_> = batch.firsts.into_iter().map(|(ask, _)| ask).collect();
+        match lost {
+            Lost::Pause(why) => {
+                tracing::error!(why, "the store cannot write: waiting");
+                for mut ask in asks {
+                    ask.listener.first(&First::Unavailable(why.clone()));
+                }
+                self.paused_until = Some(self.clock.monotonic() + PAUSE);
+            }
+            Lost::Again => {
+                self.ask_again(asks);
+                self.take_again()?;
+            }
+            Lost::Alone(why) if count > 1 => {
+                tracing::warn!(why, inputs = count, "the store refuses a batch: running its inputs one by one");
+                self.cautious = count;
+                self.ask_again(asks);
+                self.take_again()?;
+            }
+            Lost::Alone(why) => self.alone(why, asks)?,
+        }
+        for (answer, _) in batch.replies {
+            answer(Err("the store could not write it; try again".to_owned()));
+        }
+        Ok(())
+    }
+
+    fn ask_again(&mut self, asks: Vec<Box<super::Ask>>) {
+        for ask in asks.into_iter().rev() {
+            let (now, seed) = (self.clock.now(), self.chance.bits());
+            self.asks.push_front((ask, now, seed));
+        }
+    }
+
+    /// An input whose commit the database refuses even alone is a fault, and is settled as one.
+    fn alone(&mut self, why: String, asks: Vec<Box<super::Ask>>) -> Result<(), Stop> {
+        self.ask_again(asks);
+        self.take_again()?;
+        self.cautious = 1;
+        let now = self.clock.monotonic();
+        let inputs = self.inputs(now)?;
+        let mut batch = Batch::default();
+        self.identity.begin();
+        self.run_all(inputs, &mut batch, Some(&why))?;
+        match self.commit(&mut batch)? {
+            Ok(()) => Ok(()),
+            Err(_) => Err(Stop::Crash(format!("the store refuses even to note a fault: {why}"))),
+        }
+    }
+
+    /// Runs inputs; what misses something is run again when that has been fetched, later inputs of its key after it.
+    fn run_all(&mut self, inputs: Vec<Input>, batch: &mut Batch, force: Option<&str>) -> Result<(), Stop> {
+        let mut inputs = inputs;
+        while !inputs.is_empty() {
+            let mut again = Vec::new();
+            for input in inputs {
+                again.extend(self.process(input, batch, force)?);
+            }
+            let wanted: Vec<_> = std::mem::take(&mut batch.missing).into_iter().collect();
+            batch.held_back.clear();
+            if !wanted.is_empty() {
+                let rows = self.store.fetch(&wanted).map_err(super::crash)?;
+                for (wanted, row) in wanted.into_iter().zip(rows) {
+                    self.identity.fetched(wanted, row);
+                }
+            }
+            inputs = again;
+        }
+        Ok(())
+    }
+
+    fn commit(&mut self, batch: &mut Batch) -> Result<Result<(), Lost>, Stop> {
+        let writes = self.writes(batch)?;
+        if !writes.heads.is_empty() {
+            if let Err(error) = self.store.commit(&writes) {
+                return self.lost(error).map(Err);
+            }
+            self.counters.commits += 1;
+        }
+        self.identity.committed(batch.states.iter());
+        self.after(batch, &writes);
+        Ok(Ok(()))
+    }
+
+    fn writes(&mut self, batch: &mut Batch) -> Result<Writes, Stop> {
+        let now = self.clock.now();
+        let mut writes = Writes { waiting: std::mem::take(&mut batch.waiting), ..Writes::default() };
+        for (table, id) in &batch.states {
+            writes.states.extend(self.state_write(*table, id)?);
+        }
+        for (id, (partition, entries)) in &batch.sagas {
+            writes.sagas.extend(self.saga_write(id, *partition, entries, now)?);
+        }
+        let mut touched = vec![false; self.held.len()];
+        for outgo in std::mem::take(&mut batch.sent) {
+            let partition = outgo.partition;
+            let row = self.log_row(outgo, now)?;
+            if let Some(touched) = touched.get_mut(partition) {
+                *touched = true;
+            }
+            writes.log.push(row);
+        }
+        for ((partition, route), place) in &batch.marks {
+            if let Some(held) = self.held.get(*partition) {
+                writes.marks.push((held.partition.clone(), route.clone(), *place));
+            }
+        }
+        for (id, record) in &batch.commands {
+            let body = serde_json::to_vec(record).map_err(|error| Stop::Crash(format!("a command's record: {error}")))?;
+            let expires = now.saturating_add(i64::try_from(KEEP_COMMANDS.as_micros()).unwrap_or(i64::MAX));
+            writes.commands.push(CommandWrite { id: (**id).into(), expires, body });
+        }
+        let any = !writes.states.is_empty()
+            || !writes.sagas.is_empty()
+            || !writes.log.is_empty()
+            || !writes.marks.is_empty()
+            || !writes.commands.is_empty()
+            || !writes.waiting.is_empty();
+        if any {
+            // The head of every partition goes along: the fence is checked even where only a mark moved.
+            for held in &self.held {
+                writes.heads.push(HeadWrite {
+                    partition: held.partition.clone(),
+                    fence: held.fence,
+                    epoch: held.epoch,
+                    position: held.position,
+                    relayed: held.relay.relayed().filter(|place| place.epoch == held.epoch).map_or(0, |place| place.position),
+                });
+            }
+        }
+        let mut last: std::collections::BTreeMap<(usize, Destination), Place> = std::collections::BTreeMap::new();
+        for row in &writes.log {
+            if let Some(index) = self.held.iter().position(|held| held.partition == row.route.from) {
+                last.insert((index, row.route.to.clone()), row.place);
+            }
+        }
+        for ((index, destination), place) in last {
+            if let Some(held) = self.held.get(index) {
+                writes.destinations.push((held.partition.clone(), destination, place));
+            }
+        }
+        Ok(writes)
+    }
+
+    fn state_write(&self, table: usize, id: &str) -> Result<Option<StateWrite>, Stop> {
+        let Some(kind) = self.registry.kind(table) else { return Ok(None) };
+        let Some((value, version)) = self.identity.value(table, id) else { return Ok(None) };
+        let body = (kind.write)(value).map_err(Stop::Crash)?;
+        let view = kind.view.as_ref().and_then(|view| {
+            let index = (0..table).filter_map(|before| self.registry.kind(before)).filter(|before| before.view.is_some()).count();
+            Some((index, (view.row)(value)?))
+        });
+        Ok(Some(StateWrite { table, id: id.into(), version, format: kind.version, body, view }))
+    }
+
+    fn saga_write(
+        &mut self,
+        id: &Arc<str>,
+        partition: usize,
+        entries: &[crate::saga::engine::Entry],
+        now: i64,
+    ) -> Result<Option<SagaWrite>, Stop> {
+        #[derive(serde::Serialize)]
+        struct Line<'a> {
+            at: i64,
+            #[serde(flatten)]
+            entry: &'a crate::saga::engine::Entry,
+        }
+        let failed = |error: serde_json::Error| Stop::Crash(format!("saga {id} cannot be written as JSON: {error}"));
+        let Some(live) = self.identity.live(id) else { return Ok(None) };
+        let mut live = crate::identity::Live::clone(&live);
+        let line = live.record.lines;
+        let record = Arc::make_mut(&mut live.record);
+        record.lines += u64::from(!entries.is_empty());
+        let body = serde_json::to_vec(record).map_err(failed)?;
+        let stage = record.run.stage.as_str();
+        let log = if entries.is_empty() {
+            None
+        } else {
+            let lines: Vec<Line<'_>> = entries.iter().map(|entry| Line { at: now, entry }).collect();
+            Some((line, serde_json::to_vec(&lines).map_err(failed)?))
+        };
+        let start = live.start.take().map(|start| start.to_vec());
+        live.version += 1;
+        let version = live.version;
+        self.identity.keep_saga(id.clone(), Arc::new(live));
+        let Some(held) = self.held.get(partition) else { return Ok(None) };
+        Ok(Some(SagaWrite { id: id.clone(), partition: held.partition.clone(), version, stage, body, start, log }))
+    }
+
+    fn log_row(&mut self, outgo: Outgo, now: i64) -> Result<LogRow, Stop> {
+        let Outgo { partition, cause, sent, received, started } = outgo;
+        let held = self.held.get_mut(partition).ok_or_else(|| Stop::Crash("a partition that is not held".to_owned()))?;
+        let source = self.registry.contexts.get(held.context).map_or("", |context| context.name);
+        held.position += 1;
+        let place = Place { epoch: held.epoch, position: held.position };
+        let message = sent.message;
+        let to = Destination {
+            topic: topic(message.context, message.role),
+            partition: partition_of(&message.key, self.settings.partitions),
+        };
+        let predecessor = held.destinations.insert(to.clone(), place);
+        let envelope = Envelope {
+            id: format!("{}/{}/{}", held.partition, place.epoch, place.position).into(),
+            source: source.into(),
+            kind: message.kind.into(),
+            key: (*message.key).into(),
+            time: now,
+            trace: cause.envelope.trace.clone(),
+            correlation: sent.correlation.unwrap_or_else(|| cause.envelope.correlation.clone()),
+            causation: Some(cause.envelope.id.clone()),
+            actor: sent.actor.unwrap_or_else(|| cause.envelope.actor.clone()),
+            tenant: cause.envelope.tenant.clone(),
+            saga: sent.saga,
+            answer_to: None,
+        };
+        let packet = Packet::encode(envelope, message.record, &message.body)
+            .map_err(|error| Stop::Crash(format!("a message cannot be written as JSON: {error}")))?;
+        Ok(LogRow {
+            route: Route { from: held.partition.clone(), to },
+            place,
+            predecessor,
+            raw: packet.raw().clone(),
+            packet: Some(Arc::new(packet)),
+            times: [received, started, now],
+        })
+    }
+
+    /// What waited for the commit.
+    fn after(&mut self, batch: &mut Batch, writes: &Writes) {
+        let now = self.clock.monotonic();
+        for held in &mut self.held {
+            let whole = writes.log.iter().all(|row| row.route.from == held.partition);
+            if whole {
+                held.relay.committed(&writes.log, now, &mut *self.broker);
+            } else {
+                let own: Vec<LogRow> = writes.log.iter().filter(|row| row.route.from == held.partition).cloned().collect();
+                held.relay.committed(&own, now, &mut *self.broker);
+            }
+        }
+        for (subscription, number) in std::mem::take(&mut batch.acknowledged) {
+            self.broker.acknowledge(&subscription, number);
+        }
+        for (partition, saga, alarm) in std::mem::take(&mut batch.alarms) {
+            let Some(held) = self.held.get(partition) else { continue };
+            match alarm {
+                Alarm::Deadline(within) => {
+                    if let Some(live) = self.identity.live(&saga) {
+                        self.alarms.deadline(&held.partition, &saga, &live.record.run, now + within);
+                    }
+                }
+                Alarm::NoDeadline => self.alarms.no_deadline(&saga),
+                Alarm::Resend { row, index, attempt, after } => {
+                    self.alarms.resend(&held.partition, &saga, row, index, attempt, now + after);
+                }
+            }
+        }
+        for (mut ask, first) in std::mem::take(&mut batch.firsts) {
+            ask.listener.first(&first);
+            if let First::Done { saga: Some(saga), .. } = &first {
+                if ask.listener.waits() {
+                    self.wait(saga, ask.listener, now);
+                }
+            }
+        }
+        for ended in std::mem::take(&mut batch.ended) {
+            self.counters.sagas_ended += 1;
+            self.alarms.forget(&ended.saga);
+            self.identity.forget_saga(&ended.saga);
+            if let Some(listeners) = self.waiters.remove(&ended.saga) {
+                let outcome = self.outcome(&ended);
+                for (mut listener, _) in listeners {
+                    listener.outcome(&outcome);
+                }
+            }
+        }
+        for (answer, result) in std::mem::take(&mut batch.replies) {
+            answer(result);
+        }
+    }
+
+    /// Keeps whoever waits for a saga's outcome, or tells it at once when the saga has ended (the same command, asked again).
+    fn wait(&mut self, saga: &Arc<str>, mut listener: Box<dyn super::Listener>, now: std::time::Duration) {
+        if let Ok(Some(live)) = self.identity.saga(&self.registry, &mut *self.store, saga) {
+            if live.record.run.stage.ended() {
+                let outcome = self.outcome(&Ended { saga: saga.clone(), record: live.record.clone() });
+                listener.outcome(&outcome);
+                return;
+            }
+        }
+        self.waiters.entry(saga.clone()).or_default().push((listener, now));
+    }
+
+    fn outcome(&self, ended: &Ended) -> Outcome {
+        let (record, run) = (&ended.record, &ended.record.run);
+        let definition =
+            self.registry.context(&record.context).and_then(|context| self.registry.saga(context, &record.name, record.version));
+        let step = run.reason.as_ref().and_then(|reason| {
+            let row = definition?.plan.get(usize::from(reason.row).checked_sub(1)?)?;
+            row.command
+        });
+        Outcome {
+            saga: ended.saga.clone(),
+            completed: run.stage == Stage::Completed,
+            reason: run.reason.clone(),
+            step,
+            exceptions: run.exceptions.clone(),
+        }
+    }
+}

@@ -1,0 +1,584 @@
+//! World: every context in memory, stepped by hand, with faults. It ships with the library, for the tests of its users.
+//!
+//! The real executor, engine and SQLite adapter run in one thread on virtual time, in both shapes: *embedded* (one store, one
+//! partition, a shared commit) and *distributed* (a store per context, several partitions, two replicas each, a simulated broker).
+//! One seed twice gives the same trace. After FoundationDB's simulation (Zhou et al., SIGMOD 2021) and TigerBeetle's VOPR.
+
+use std::fmt::Write as _;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crate::aggregate::Aggregate;
+use crate::broker::{Broker, Embedded};
+use crate::clock::{Chance, Clock};
+use crate::command::Error;
+use crate::context::{Context, Intercept};
+use crate::executor::{Ask, Executor, First, Listener, Operation, Outcome, Settings, Stop};
+use crate::identity::SagaRecord;
+use crate::message::{Command, Envelope, Message, Packet};
+use crate::store::{Partition, Sqlite, Waiting};
+use crate::view::{Read, Value};
+
+mod faulty;
+mod laws;
+mod sim;
+
+pub use faulty::{Plant, StoreFaults};
+pub use laws::{Case, assert_saga_laws};
+pub use sim::BrokerFaults;
+
+use faulty::Faulty;
+use sim::Sim;
+
+fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Virtual time: wall and monotonic, moved by hand.
+#[derive(Clone, Debug)]
+struct Virtual(Arc<Mutex<(i64, Duration)>>);
+
+impl Clock for Virtual {
+    fn now(&self) -> i64 {
+        lock(&self.0).0
+    }
+    fn monotonic(&self) -> Duration {
+        lock(&self.0).1
+    }
+}
+
+/// Once in how many times each fault happens; 0 is never.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Faults {
+    /// The store's.
+    pub store: StoreFaults,
+    /// The broker's (distributed shape only).
+    pub broker: BrokerFaults,
+    /// A partition is taken by the other replica while its owner still believes in it, once in so many steps (distributed only).
+    pub lease_lost: u64,
+}
+
+impl Faults {
+    /// A bad day: everything happens now and then.
+    pub fn all() -> Faults {
+        Faults {
+            store: StoreFaults { crash: 40, missing: 3, outage: 60, refused: 80 },
+            broker: BrokerFaults { lose: 20, doubtful: 20, duplicate: 10, late: 6, swap: 12, vanish: 60 },
+            lease_lost: 50,
+        }
+    }
+}
+
+type Hook = Arc<dyn Fn(&Envelope) -> Intercept + Send + Sync>;
+
+/// What a test answers in a handler's place.
+pub enum Instead {
+    /// The handler runs.
+    Handle,
+    /// The handler runs twice in one unit of work.
+    Twice,
+    /// The handler does not run; this is its answer.
+    Answer(Error),
+}
+
+/// One process: an executor over a store that outlives it.
+struct Node {
+    store: Arc<Mutex<Sqlite>>,
+    contexts: Vec<&'static str>,
+    replica: usize,
+    executor: Option<Executor>,
+    partitions: Vec<Partition>,
+}
+
+/// What became of a command that a test asked.
+#[derive(Clone, Debug, Default)]
+struct Heard {
+    first: Option<First>,
+    outcome: Option<Outcome>,
+}
+
+/// The number of a command that a test asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ticket(usize);
+
+struct Ear(Arc<Mutex<Vec<Heard>>>, usize);
+
+impl Listener for Ear {
+    fn first(&mut self, first: &First) {
+        if let Some(heard) = lock(&self.0).get_mut(self.1) {
+            heard.first = Some(first.clone());
+        }
+    }
+    fn outcome(&mut self, outcome: &Outcome) {
+        if let Some(heard) = lock(&self.0).get_mut(self.1) {
+            heard.outcome = Some(outcome.clone());
+        }
+    }
+    fn waits(&self) -> bool {
+        true
+    }
+}
+
+/// See the module's text.
+pub struct World {
+    make: Box<dyn Fn() -> Vec<Context>>,
+    partitions: u16,
+    clock: Virtual,
+    chance: Chance,
+    nodes: Vec<Node>,
+    sim: Option<Arc<Mutex<Sim>>>,
+    faults: Arc<Mutex<Faults>>,
+    plant: Arc<Mutex<Option<Plant>>>,
+    hook: Arc<Mutex<Option<Hook>>>,
+    asked: Vec<Packet>,
+    heard: Arc<Mutex<Vec<Heard>>>,
+    trace: String,
+    keep_trace: bool,
+    /// Restarts so far.
+    pub restarts: u64,
+}
+
+impl World {
+    /// One process, one store, one partition of each context, the embedded broker.
+    ///
+    /// # Panics
+    /// When SQLite has no memory: a test cannot go on.
+    pub fn embedded(make: impl Fn() -> Vec<Context> + 'static, seed: u64) -> World {
+        let mut world = World::empty(Box::new(make), 1, seed, None);
+        let contexts: Vec<&'static str> = (world.make)().iter().map(Context::name).collect();
+        let partitions = contexts.iter().map(|context| Partition { context: (*context).into(), number: 0 }).collect();
+        let store = memory();
+        world.nodes.push(Node { store, contexts, replica: 0, executor: None, partitions });
+        world.start_all();
+        world
+    }
+
+    /// Two processes and a store for each context, several partitions, a simulated broker between them.
+    ///
+    /// # Panics
+    /// When SQLite has no memory: a test cannot go on.
+    pub fn distributed(make: impl Fn() -> Vec<Context> + 'static, partitions: u16, seed: u64) -> World {
+        let sim = Arc::new(Mutex::new(Sim::new(seed)));
+        let mut world = World::empty(Box::new(make), partitions, seed, Some(sim));
+        for context in (world.make)().iter().map(Context::name) {
+            let store = memory();
+            for replica in 0..2 {
+                let own = (0..partitions).filter(|number| usize::from(*number) % 2 == replica);
+                let partitions = own.map(|number| Partition { context: context.into(), number }).collect();
+                world.nodes.push(Node { store: store.clone(), contexts: vec![context], replica, executor: None, partitions });
+            }
+        }
+        world.start_all();
+        world
+    }
+
+    fn empty(make: Box<dyn Fn() -> Vec<Context>>, partitions: u16, seed: u64, sim: Option<Arc<Mutex<Sim>>>) -> World {
+        World {
+            make,
+            partitions,
+            clock: Virtual(Arc::new(Mutex::new((1_767_225_600_000_000, Duration::from_secs(1))))),
+            chance: Chance::seeded(seed),
+            nodes: Vec::new(),
+            sim,
+            faults: Arc::default(),
+            plant: Arc::default(),
+            hook: Arc::default(),
+            asked: Vec::new(),
+            heard: Arc::default(),
+            trace: String::new(),
+            keep_trace: false,
+            restarts: 0,
+        }
+    }
+
+    /// From now on these faults happen.
+    pub fn set_faults(&mut self, faults: Faults) {
+        *lock(&self.faults) = faults;
+        if let Some(sim) = &self.sim {
+            lock(sim).faults = faults.broker;
+        }
+    }
+
+    /// Plants a bug in the machine, to see that the invariants find it.
+    pub fn plant(&mut self, plant: Plant) {
+        *lock(&self.plant) = Some(plant);
+    }
+
+    /// Puts something in front of every handler.
+    pub fn intercept(&mut self, hook: impl Fn(&Envelope) -> Instead + Send + Sync + 'static) {
+        let hook: Hook = Arc::new(move |envelope| match hook(envelope) {
+            Instead::Handle => Intercept::Pass,
+            Instead::Twice => Intercept::Twice,
+            Instead::Answer(error) => Intercept::Answer(error),
+        });
+        *lock(&self.hook) = Some(hook);
+    }
+
+    /// The broker keeps back a route from the first message that matches, until [`World::release`] (distributed shape only).
+    pub fn hold(&mut self, matches: impl Fn(&Envelope) -> bool + Send + 'static) {
+        if let Some(sim) = &self.sim {
+            lock(sim).held = Some(Box::new(matches));
+        }
+    }
+
+    /// The broker keeps nothing back any more.
+    pub fn release(&mut self) {
+        if let Some(sim) = &self.sim {
+            lock(sim).held = None;
+        }
+    }
+
+    /// Writes down every step from now on.
+    pub fn keep_trace(&mut self) {
+        self.keep_trace = true;
+    }
+
+    /// What has been written down.
+    pub fn trace(&self) -> &str {
+        &self.trace
+    }
+
+    fn start_all(&mut self) {
+        for node in 0..self.nodes.len() {
+            self.start(node);
+        }
+    }
+
+    fn start(&mut self, index: usize) {
+        let hook = self.hook.clone();
+        let front: Hook = Arc::new(move |envelope| match &*lock(&hook) {
+            Some(hook) => hook(envelope),
+            None => Intercept::Pass,
+        });
+        let Some(node) = self.nodes.get_mut(index) else { return };
+        let contexts: Vec<Context> =
+            (self.make)().into_iter().filter(|context| node.contexts.contains(&context.name())).map(|context| context.intercept(&front)).collect();
+        let broker: Box<dyn Broker> = match &self.sim {
+            Some(sim) => Box::new(sim::Door::new(sim.clone(), index)),
+            None => Box::new(Embedded::with_memory(node.partitions.clone(), 64)),
+        };
+        let store = Faulty::new(node.store.clone(), self.faults.clone(), self.plant.clone(), self.chance.bits());
+        let epoch = u64::try_from(self.clock.now() / 1000).unwrap_or(1);
+        let settings = Settings { partitions: self.partitions, epoch };
+        let chance = Chance::seeded(self.chance.bits());
+        let mut executor = Executor::new(contexts, settings, Box::new(store), broker, Box::new(self.clock.clone()), chance)
+            .unwrap_or_else(|error| panic!("a store in memory opens: {error}"));
+        for partition in &node.partitions {
+            executor.take(partition).unwrap_or_else(|error| panic!("a partition in memory can be taken: {error}"));
+        }
+        node.executor = Some(executor);
+    }
+
+    /// Kills a process and starts it again on the same store.
+    pub fn restart(&mut self, node: usize) {
+        self.restarts += 1;
+        if let Some(node) = self.nodes.get_mut(node) {
+            node.executor = None;
+        }
+        if let Some(sim) = &self.sim {
+            lock(sim).gone(node);
+        }
+        self.start(node);
+    }
+
+    /// Kills and starts every process.
+    pub fn restart_all(&mut self) {
+        (0..self.nodes.len()).for_each(|node| self.restart(node));
+    }
+
+    /// Asks a command as the edge would, under an id of its own.
+    pub fn ask<C: Command>(&mut self, command: &C) -> Ticket {
+        let id = format!("ask-{}", self.asked.len());
+        self.ask_as(&id, command)
+    }
+
+    /// Asks a command under this id.
+    ///
+    /// # Panics
+    /// When the command cannot be written as JSON.
+    pub fn ask_as<C: Command>(&mut self, id: &str, command: &C) -> Ticket {
+        let envelope = Envelope {
+            id: id.into(),
+            source: "world".into(),
+            kind: C::KIND.into(),
+            key: command.key().into(),
+            time: self.clock.now(),
+            trace: None,
+            correlation: id.into(),
+            causation: None,
+            actor: "tester".into(),
+            tenant: None,
+            saga: None,
+            answer_to: Some("world".into()),
+        };
+        let packet = Packet::of(command, envelope).unwrap_or_else(|error| panic!("{} can be written: {error}", C::KIND));
+        let ticket = self.asked.len();
+        self.asked.push(packet);
+        lock(&self.heard).push(Heard::default());
+        self.submit(ticket, <C::Owner as crate::message::Owner>::NAME);
+        Ticket(ticket)
+    }
+
+    fn submit(&mut self, ticket: usize, context: &str) {
+        let Some(packet) = self.asked.get(ticket).cloned() else { return };
+        let number = crate::log::partition_of(&packet.envelope.key, self.partitions);
+        let hash = String::from_utf8_lossy(packet.body()).into_owned().into_boxed_str();
+        let ask = Ask { hash, listener: Box::new(Ear(self.heard.clone(), ticket)), packet };
+        let owner = self.nodes.iter_mut().filter_map(|node| node.executor.as_mut()).find(|executor| {
+            executor.partitions().iter().any(|held| *held.context == *context && held.number == number)
+        });
+        if let Some(executor) = owner {
+            executor.ask(ask);
+        }
+    }
+
+    /// Asks again, as a client does, whatever has no answer or was told to try again: the same ids.
+    pub fn ask_unanswered_again(&mut self) {
+        for ticket in 0..self.asked.len() {
+            let heard = lock(&self.heard).get(ticket).cloned().unwrap_or_default();
+            let unanswered = matches!(heard.first, None | Some(First::Unavailable(_)));
+            let lost = matches!(&heard.first, Some(First::Done { saga: Some(_), .. })) && heard.outcome.is_none();
+            if unanswered || lost {
+                let kind = self.asked.get(ticket).map(|packet| packet.envelope.kind.clone()).unwrap_or_default();
+                let context = kind.split('.').next().unwrap_or_default().to_owned();
+                self.submit(ticket, &context);
+            }
+        }
+    }
+
+    /// The first answer.
+    pub fn first(&self, ticket: Ticket) -> Option<First> {
+        lock(&self.heard).get(ticket.0)?.first.clone()
+    }
+
+    /// How the command's saga ended.
+    pub fn outcome(&self, ticket: Ticket) -> Option<Outcome> {
+        lock(&self.heard).get(ticket.0)?.outcome.clone()
+    }
+
+    /// One step: a process, drawn by chance, runs a batch; when none has anything to do, time goes to the next alarm, at most
+    /// `until`. False when nothing is left before that.
+    pub fn step(&mut self, until: Duration) -> bool {
+        self.lose_lease();
+        let first = usize::try_from(self.chance.below(self.nodes.len() as u64)).unwrap_or(0);
+        for turn in 0..self.nodes.len() {
+            let index = (first + turn) % self.nodes.len();
+            let Some(executor) = self.nodes.get_mut(index).and_then(|node| node.executor.as_mut()) else { continue };
+            match executor.turn() {
+                Ok(false) => {}
+                Ok(true) => {
+                    let counters = executor.counters;
+                    if self.keep_trace {
+                        let _ = writeln!(self.trace, "{} {index} {counters:?}", lock(&self.clock.0).0);
+                    }
+                    return true;
+                }
+                Err(Stop::Crash(why)) => {
+                    if self.keep_trace {
+                        let _ = writeln!(self.trace, "{} {index} crash: {why}", lock(&self.clock.0).0);
+                    }
+                    self.restart(index);
+                    return true;
+                }
+            }
+        }
+        let executors = self.nodes.iter().filter_map(|node| node.executor.as_ref());
+        let due = executors.filter_map(Executor::due).min();
+        let sim_due = self.sim.as_ref().and_then(|sim| lock(sim).due());
+        let now = self.clock.monotonic();
+        let next = match (due, sim_due) {
+            (_, Some(0)) => now + Duration::from_millis(1),
+            (Some(due), _) => due.max(now + Duration::from_millis(1)),
+            (None, _) => return false,
+        };
+        if next > until {
+            return false;
+        }
+        self.advance(next - now);
+        true
+    }
+
+    fn lose_lease(&mut self) {
+        let one_in = lock(&self.faults).lease_lost;
+        if self.sim.is_none() || !self.chance.one_in(one_in) {
+            return;
+        }
+        let from = usize::try_from(self.chance.below(self.nodes.len() as u64)).unwrap_or(0);
+        let Some(node) = self.nodes.get_mut(from) else { return };
+        let (replica, contexts) = (node.replica, node.contexts.clone());
+        if node.partitions.is_empty() {
+            return;
+        }
+        let which = usize::try_from(self.chance.below(node.partitions.len() as u64)).unwrap_or(0);
+        let partition = node.partitions.remove(which);
+        let other = self.nodes.iter_mut().find(|other| other.contexts == contexts && other.replica != replica);
+        if let Some(other) = other {
+            other.partitions.push(partition.clone());
+            if let Some(executor) = &mut other.executor {
+                // The old owner goes on believing until its next commit meets the fence.
+                executor.take(&partition).unwrap_or_else(|error| panic!("a partition in memory can be taken: {error}"));
+            }
+        }
+    }
+
+    /// Runs until nothing happens any more before this much virtual time has passed. Returns the steps taken.
+    ///
+    /// # Panics
+    /// When a million steps did not suffice: something runs in circles.
+    pub fn run(&mut self, time: Duration) -> u64 {
+        let until = self.clock.monotonic() + time;
+        let mut steps = 0;
+        while self.step(until) {
+            steps += 1;
+            assert!(steps < 1_000_000, "the world does not come to rest");
+        }
+        steps
+    }
+
+    /// Runs until every saga has ended (asking again what got no answer) or the virtual time is over. True when all have ended.
+    pub fn settle(&mut self, time: Duration) -> bool {
+        let until = self.clock.monotonic() + time;
+        loop {
+            self.run(Duration::from_secs(2));
+            self.ask_unanswered_again();
+            self.run(Duration::from_secs(1));
+            let answered = lock(&self.heard).iter().all(|heard| !matches!(heard.first, None | Some(First::Unavailable(_))));
+            if answered && self.sagas().iter().all(|(_, record)| record.run.stage.ended()) && self.quiet() {
+                return true;
+            }
+            if self.clock.monotonic() > until {
+                return false;
+            }
+            let next = self.nodes.iter().filter_map(|node| node.executor.as_ref()).filter_map(Executor::due).min();
+            let now = self.clock.monotonic();
+            if let Some(next) = next.filter(|next| *next > now && *next < until) {
+                self.advance(next - now);
+            } else {
+                self.advance(Duration::from_millis(200));
+            }
+        }
+    }
+
+    fn quiet(&mut self) -> bool {
+        self.waiting().iter().all(|(_, waiting)| waiting.head.dead)
+            && self.nodes.iter().filter_map(|node| node.executor.as_ref()).all(Executor::idle)
+            && self.sim.as_ref().is_none_or(|sim| lock(sim).due().is_none())
+    }
+
+    /// Time goes by, while the machine is awake.
+    pub fn advance(&mut self, time: Duration) {
+        let mut clock = lock(&self.clock.0);
+        clock.0 += i64::try_from(time.as_micros()).unwrap_or(i64::MAX);
+        clock.1 += time;
+    }
+
+    /// The machine sleeps: only wall time goes by.
+    pub fn sleep_machine(&mut self, time: Duration) {
+        lock(&self.clock.0).0 += i64::try_from(time.as_micros()).unwrap_or(i64::MAX);
+    }
+
+    /// An operator decides.
+    ///
+    /// # Errors
+    /// What the operator is told when it cannot be done.
+    pub fn operate(&mut self, operation: &Operation) -> Result<(), String> {
+        let result = Arc::new(Mutex::new(None));
+        for node in 0..self.nodes.len() {
+            let told = result.clone();
+            if let Some(executor) = self.nodes.get_mut(node).and_then(|node| node.executor.as_mut()) {
+                executor.operate(operation.clone(), Box::new(move |answer| {
+                    let mut told = lock(&told);
+                    if !matches!(*told, Some(Ok(()))) {
+                        *told = Some(answer);
+                    }
+                }));
+                let _ = executor.turn();
+            }
+        }
+        let told = lock(&result).clone();
+        told.unwrap_or_else(|| Err("no process took it".to_owned()))
+    }
+
+    /// Every waiting message, dead letters included.
+    ///
+    /// # Panics
+    /// When the store in memory cannot be read.
+    pub fn waiting(&mut self) -> Vec<(Partition, Waiting)> {
+        let executors = self.nodes.iter_mut().filter_map(|node| node.executor.as_mut());
+        executors.flat_map(|executor| executor.waiting().unwrap_or_else(|error| panic!("{error}"))).collect()
+    }
+
+    /// Every saga ever started, from the stores.
+    ///
+    /// # Panics
+    /// When a stored saga cannot be read.
+    pub fn sagas(&self) -> Vec<(String, SagaRecord)> {
+        let mut all = Vec::new();
+        for (_, rows) in self.each_store("SELECT id, body FROM saga ORDER BY id", &[]) {
+            for row in rows {
+                let [id, body] = row.as_slice() else { continue };
+                let body = body.text().unwrap_or_default();
+                let record = serde_json::from_str(body).unwrap_or_else(|error| panic!("a saga is read: {error}"));
+                all.push((id.text().unwrap_or_default().to_owned(), record));
+            }
+        }
+        all
+    }
+
+    /// An aggregate, from its store.
+    ///
+    /// # Panics
+    /// When the stored state cannot be read.
+    pub fn state<A: Aggregate>(&self, context: &str, id: &str) -> Option<A> {
+        let node = self.nodes.iter().find(|node| node.contexts.contains(&context))?;
+        let store = lock(&node.store);
+        crate::view::state::<A>(&*store, context, id).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// Every aggregate of one kind, from its store.
+    ///
+    /// # Panics
+    /// When a stored state cannot be read.
+    pub fn states<A: Aggregate>(&self, context: &str) -> Vec<A> {
+        let sql = format!("SELECT format, body FROM {} ORDER BY id", crate::store::state_table(context, A::KIND));
+        let node = self.nodes.iter().find(|node| node.contexts.contains(&context));
+        let rows = node.map(|node| lock(&node.store).select(&sql, &[]).unwrap_or_else(|error| panic!("{error}")));
+        let read = |row: Vec<Value>| {
+            let version = row.first().and_then(Value::integer).and_then(|version| u32::try_from(version).ok());
+            let body = row.get(1).and_then(|body| body.text()).unwrap_or_default().as_bytes().to_vec();
+            crate::context::parse_state::<A>(version.unwrap_or(0), &body).unwrap_or_else(|error| panic!("{error}"))
+        };
+        rows.unwrap_or_default().into_iter().map(read).collect()
+    }
+
+    /// The same query in every store.
+    ///
+    /// # Panics
+    /// When the text is not SQL.
+    pub fn each_store(&self, sql: &str, parameters: &[Value]) -> Vec<(&'static str, Vec<Vec<Value>>)> {
+        let first = self.nodes.iter().filter(|node| node.replica == 0);
+        first
+            .map(|node| {
+                let rows = lock(&node.store).select(sql, parameters).unwrap_or_else(|error| panic!("{error}"));
+                (node.contexts.first().copied().unwrap_or(""), rows)
+            })
+            .collect()
+    }
+
+    /// What all executors have done since they started, summed up (a restart begins anew).
+    pub fn gap_alarms(&self) -> u64 {
+        self.nodes.iter().filter_map(|node| node.executor.as_ref()).map(|executor| executor.counters.gap_alarms).sum()
+    }
+
+    /// Commits since the executors started.
+    pub fn commits(&self) -> u64 {
+        self.nodes.iter().filter_map(|node| node.executor.as_ref()).map(|executor| executor.counters.commits).sum()
+    }
+}
+
+fn memory() -> Arc<Mutex<Sqlite>> {
+    Arc::new(Mutex::new(Sqlite::memory().unwrap_or_else(|error| panic!("SQLite has memory: {error}"))))
+}
+
+#[allow(unused_imports)]
+use Message as _;

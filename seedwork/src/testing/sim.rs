@@ -1,0 +1,211 @@
+//! A broker between processes, in memory, that loses, doubles, delays and reorders.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex};
+
+use super::lock;
+use crate::broker::{Broker, Heard, Subscription, Taken};
+use crate::clock::Chance;
+use crate::message::{Envelope, Packet};
+use crate::store::{Destination, LogRow, Place, Place0, Route, Store, StoreResult};
+
+/// Once in how many times each fault happens; 0 is never.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct BrokerFaults {
+    /// A send fails.
+    pub lose: u64,
+    /// A send fails, but was taken.
+    pub doubtful: u64,
+    /// A delivery comes twice.
+    pub duplicate: u64,
+    /// A delivery or a receipt comes later.
+    pub late: u64,
+    /// Two deliveries change places.
+    pub swap: u64,
+    /// The broker gives a receipt and loses the message.
+    pub vanish: u64,
+}
+
+#[derive(Default)]
+struct Reader {
+    node: usize,
+    /// The topic's next message for it.
+    next: usize,
+    /// Everything before is acknowledged.
+    acknowledged: usize,
+    /// The number of a delivery and the topic's place behind it.
+    delivered: VecDeque<(u64, usize)>,
+    number: u64,
+}
+
+/// The broker itself.
+pub(super) struct Sim {
+    pub faults: BrokerFaults,
+    pub held: Option<Box<dyn Fn(&Envelope) -> bool + Send>>,
+    chance: Chance,
+    topics: BTreeMap<Destination, Vec<LogRow>>,
+    readers: BTreeMap<Subscription, Reader>,
+    /// What each process hears next that is no message.
+    notices: BTreeMap<usize, VecDeque<Heard>>,
+    /// Which process sent a route last: it hears of control messages.
+    senders: BTreeMap<Route, usize>,
+    /// What readers had acknowledged when their process went away.
+    cursors: BTreeMap<Subscription, usize>,
+}
+
+impl Sim {
+    pub fn new(seed: u64) -> Sim {
+        Sim {
+            faults: BrokerFaults::default(),
+            held: None,
+            chance: Chance::seeded(seed ^ 0x5bd1_e995),
+            topics: BTreeMap::new(),
+            readers: BTreeMap::new(),
+            notices: BTreeMap::new(),
+            senders: BTreeMap::new(),
+            cursors: BTreeMap::new(),
+        }
+    }
+
+    /// A process died: its subscriptions end where they were acknowledged.
+    pub fn gone(&mut self, node: usize) {
+        let gone: Vec<Subscription> =
+            self.readers.iter().filter(|(_, reader)| reader.node == node).map(|(subscription, _)| subscription.clone()).collect();
+        for subscription in gone {
+            self.end(&subscription);
+        }
+        self.notices.remove(&node);
+    }
+
+    fn end(&mut self, subscription: &Subscription) {
+        if let Some(reader) = self.readers.remove(subscription) {
+            self.cursors.insert(subscription.clone(), reader.acknowledged);
+        }
+    }
+
+    /// Some(0) when something is on its way.
+    pub fn due(&self) -> Option<u64> {
+        let messages = self.readers.iter().any(|(subscription, reader)| {
+            let topic = self.topics.get(&subscription.to).map_or(&[][..], Vec::as_slice);
+            topic.get(reader.next).is_some_and(|row| !self.keeps(row))
+        });
+        (messages || self.notices.values().any(|notices| !notices.is_empty())).then_some(0)
+    }
+
+    fn keeps(&self, row: &LogRow) -> bool {
+        let Some(held) = &self.held else { return false };
+        Packet::parse(&row.raw, |_| None).is_ok_and(|packet| held(&packet.envelope))
+    }
+}
+
+/// One process's door to the broker.
+pub(super) struct Door {
+    sim: Arc<Mutex<Sim>>,
+    node: usize,
+}
+
+impl Door {
+    pub fn new(sim: Arc<Mutex<Sim>>, node: usize) -> Door {
+        Door { sim, node }
+    }
+}
+
+impl Broker for Door {
+    fn subscribe(&mut self, subscription: &Subscription, _marks: &[(Route, Place)], _store: &mut dyn Store) -> StoreResult<()> {
+        let mut sim = lock(&self.sim);
+        sim.end(subscription);
+        let from = sim.cursors.get(subscription).copied().unwrap_or(0);
+        let reader = Reader { node: self.node, next: from, acknowledged: from, ..Reader::default() };
+        sim.readers.insert(subscription.clone(), reader);
+        Ok(())
+    }
+
+    fn unsubscribe(&mut self, subscription: &Subscription) {
+        let mut sim = lock(&self.sim);
+        if sim.readers.get(subscription).is_some_and(|reader| reader.node == self.node) {
+            sim.end(subscription);
+        }
+    }
+
+    fn send(&mut self, rows: &[LogRow]) -> Taken {
+        let mut sim = lock(&self.sim);
+        let faults = sim.faults;
+        for row in rows {
+            sim.senders.insert(row.route.clone(), self.node);
+            let mut row = row.clone();
+            row.packet = None;
+            let (route, place) = (row.route.clone(), row.place);
+            let lost = sim.chance.one_in(faults.lose);
+            let vanished = !lost && sim.chance.one_in(faults.vanish);
+            let failed = lost || sim.chance.one_in(faults.doubtful);
+            if !lost && !vanished {
+                sim.topics.entry(route.to.clone()).or_default().push(row);
+            }
+            let notice = if failed { Heard::Failed(route) } else { Heard::Receipt(route, place) };
+            sim.notices.entry(self.node).or_default().push_back(notice);
+        }
+        Taken::Later
+    }
+
+    fn hear(&mut self, limit: usize, _store: &mut dyn Store, into: &mut Vec<Heard>) -> StoreResult<()> {
+        let mut sim = lock(&self.sim);
+        let sim = &mut *sim;
+        let faults = sim.faults;
+        let notices = sim.notices.entry(self.node).or_default();
+        let mut kept = VecDeque::new();
+        for notice in notices.drain(..) {
+            // Receipts of one route count up to a place, so one that comes late is made up for by the next.
+            if sim.chance.one_in(faults.late) { kept.push_back(notice) } else { into.push(notice) }
+        }
+        *notices = kept;
+        let mine: Vec<Subscription> =
+            sim.readers.iter().filter(|(_, reader)| reader.node == self.node).map(|(subscription, _)| subscription.clone()).collect();
+        for subscription in mine {
+            let first = into.len();
+            while into.len() - first < limit {
+                let Some(reader) = sim.readers.get(&subscription) else { break };
+                let next = reader.next;
+                let Some(row) = sim.topics.get(&subscription.to).and_then(|topic| topic.get(next)).cloned() else { break };
+                if sim.keeps(&row) || sim.chance.one_in(faults.late) {
+                    break;
+                }
+                let twice = sim.chance.one_in(faults.duplicate);
+                let Some(reader) = sim.readers.get_mut(&subscription) else { break };
+                reader.next += 1;
+                for _ in 0..=u32::from(twice) {
+                    reader.number += 1;
+                    reader.delivered.push_back((reader.number, next + 1));
+                    into.push(Heard::Message(subscription.clone(), reader.number, row.clone()));
+                }
+            }
+            let messages = into.len() - first;
+            if messages >= 2 && sim.chance.one_in(faults.swap) {
+                let at = first + usize::try_from(sim.chance.below(messages as u64 - 1)).unwrap_or(0);
+                into.swap(at, at + 1);
+            }
+        }
+        Ok(())
+    }
+
+    fn acknowledge(&mut self, subscription: &Subscription, upto: u64) {
+        let mut sim = lock(&self.sim);
+        if let Some(reader) = sim.readers.get_mut(subscription).filter(|reader| reader.node == self.node) {
+            while let Some((number, place)) = reader.delivered.front().copied() {
+                if number > upto {
+                    break;
+                }
+                reader.acknowledged = reader.acknowledged.max(place);
+                reader.delivered.pop_front();
+            }
+        }
+    }
+
+    fn turn_back(&mut self, route: &Route, mark: Place0) {
+        let mut sim = lock(&self.sim);
+        // Control messages go to whoever owns the producing partition now; a process that does not will ignore them.
+        let nodes: Vec<usize> = sim.readers.values().map(|reader| reader.node).collect();
+        for node in nodes {
+            sim.notices.entry(node).or_default().push_back(Heard::Turn(route.clone(), mark));
+        }
+    }
+}
