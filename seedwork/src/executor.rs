@@ -15,7 +15,7 @@ use crate::broker::{Broker, Heard, Subscription};
 use crate::clock::{Chance, Clock};
 use crate::command::Refusal;
 use crate::context::{Context, Registry};
-use crate::identity::Identity;
+use crate::identity::{Identity, Trouble};
 use crate::log::Relay;
 use crate::inbox::{self, Lanes};
 use crate::message::{Packet, Role};
@@ -150,7 +150,8 @@ pub struct Settings {
 /// One input of a batch.
 enum Input {
     Ask { ask: Box<Ask>, received: i64, seed: u64, partition: usize },
-    Message { subscription: Subscription, number: u64, row: LogRow, received: i64, seed: u64, partition: usize },
+    /// `admitted`: it has passed its mark in this batch, and is run again because something had to be fetched.
+    Message { subscription: Subscription, number: u64, row: LogRow, received: i64, seed: u64, partition: usize, admitted: bool },
     Waiting { number: u64, received: i64, seed: u64, partition: usize },
     Alarm { alarm: alarms::Alarm, received: i64, seed: u64, partition: usize },
     Operation { operation: Operation, received: i64, seed: u64, partition: usize, answer: operate::Reply },
@@ -266,11 +267,20 @@ impl Executor {
     /// # Errors
     /// When the store cannot be read, or no context here has that name.
     pub fn take(&mut self, partition: &Partition) -> Result<(), StoreError> {
+        self.take_held(partition, None)
+    }
+
+    fn take_held(&mut self, partition: &Partition, fence: Option<u64>) -> Result<(), StoreError> {
         let context = self
             .registry
             .context(&partition.context)
             .ok_or_else(|| StoreError(format!("no context {:?} runs here", partition.context)))?;
-        let taken = self.store.take(partition)?;
+        // Another owner may have written since this one last held the partition: nothing in memory is true any more.
+        self.identity.clear();
+        let Some(taken) = self.store.take(partition, fence)? else {
+            self.let_go(partition);
+            return Ok(());
+        };
         let now = self.clock.monotonic();
         self.held.retain(|held| held.partition != *partition);
         self.held.push(Held {
@@ -279,16 +289,22 @@ impl Executor {
             fence: taken.fence,
             epoch: taken.epoch,
             position: taken.head.map_or(0, |head| head.position),
+            relay: Relay::new(partition, taken.relayed, taken.head, &taken.destinations, now),
             destinations: taken.destinations.into_iter().collect(),
             marks: taken.marks.iter().cloned().collect(),
             lanes: Lanes::of(taken.waiting),
             gaps: BTreeMap::new(),
-            relay: Relay::new(partition.clone(), taken.relayed, taken.head),
         });
         for saga in taken.running {
-            let live = match self.identity.saga(&self.registry, &mut *self.store, &saga) {
-                Ok(live) => live,
-                Err(trouble) => return Err(StoreError(format!("saga {saga} cannot be read: {trouble:?}"))),
+            let live = loop {
+                match self.identity.saga(&self.registry, &mut *self.store, &saga) {
+                    Ok(live) => break live,
+                    Err(Trouble::Missing(table, id)) => {
+                        let row = self.store.fetch(&[(table, id.clone())])?.pop().flatten();
+                        self.identity.fetched((table, id), row);
+                    }
+                    Err(Trouble::Broken(why)) => return Err(StoreError(why)),
+                }
             };
             if let Some(live) = live {
                 self.alarms.again(partition, &saga, &live.record.run, &live.shape, now);
@@ -412,7 +428,7 @@ impl Executor {
                 Heard::Message(subscription, number, row) => {
                     if let Some(partition) = self.held.iter().position(|held| held.partition == subscription.reader) {
                         let seed = self.chance.bits();
-                        inputs.push(Input::Message { subscription, number, row, received, seed, partition });
+                        inputs.push(Input::Message { subscription, number, row, received, seed, partition, admitted: false });
                     }
                 }
                 Heard::Receipt(route, upto) => {
@@ -440,8 +456,14 @@ impl Executor {
                 Some(partition) => inputs.push(Input::Ask { ask, received, seed, partition }),
                 None => {
                     let mut ask = ask;
-                    let why = format!("nobody here takes {}", ask.packet.envelope.kind);
-                    ask.listener.first(&First::Invalid(why));
+                    let kind = &ask.packet.envelope.kind;
+                    let known = self.registry.contexts.iter().any(|context| context.handlers.contains_key(&**kind));
+                    let first = if known {
+                        First::Unavailable(format!("the owner of {:?} is elsewhere; try again", ask.packet.envelope.key))
+                    } else {
+                        First::Invalid(format!("nobody here takes {kind}"))
+                    };
+                    ask.listener.first(&first);
                 }
             }
         }
@@ -471,9 +493,9 @@ impl Executor {
         self.identity.clear();
         self.heard.clear();
         self.alarms = Alarms::default();
-        let partitions: Vec<Partition> = self.held.iter().map(|held| held.partition.clone()).collect();
-        for partition in partitions {
-            self.take(&partition).map_err(crash)?;
+        let partitions: Vec<(Partition, u64)> = self.held.iter().map(|held| (held.partition.clone(), held.fence)).collect();
+        for (partition, fence) in partitions {
+            self.take_held(&partition, Some(fence)).map_err(crash)?;
         }
         Ok(())
     }
@@ -501,18 +523,36 @@ impl Executor {
             CommitError::Outage(why) => Ok(Lost::Pause(why)),
             CommitError::Refused(why) => Ok(Lost::Alone(why)),
             CommitError::Fenced(partitions) => {
-                for partition in &partitions {
-                    tracing::warn!(%partition, "another owner has taken this partition");
-                    if let Some(index) = self.held.iter().position(|held| held.partition == *partition) {
-                        let held = self.held.remove(index);
-                        for to in self.topics(held.context, held.partition.number) {
-                            self.broker.unsubscribe(&Subscription { reader: held.partition.clone(), to });
-                        }
-                    }
-                }
+                partitions.iter().for_each(|partition| self.let_go(partition));
                 Ok(Lost::Again)
             }
         }
+    }
+
+    /// Gives up a partition that another owner has taken.
+    fn let_go(&mut self, partition: &Partition) {
+        tracing::warn!(%partition, "another owner has taken this partition");
+        if let Some(index) = self.held.iter().position(|held| held.partition == *partition) {
+            let held = self.held.remove(index);
+            for to in self.topics(held.context, held.partition.number) {
+                self.broker.unsubscribe(&Subscription { reader: held.partition.clone(), to });
+            }
+        }
+    }
+
+    /// What it holds and waits for, in words: for a failed test and a puzzled operator.
+    pub fn describe(&self) -> String {
+        use std::fmt::Write as _;
+        let mut text = format!("{:?}, paused {:?}, heard {}, asks {}", self.counters, self.paused_until, self.heard.len(), self.asks.len());
+        for held in &self.held {
+            let _ = write!(text, "\n  {} fence {} at {}/{}", held.partition, held.fence, held.epoch, held.position);
+            let _ = write!(text, ", relayed {:?}, due {:?}", held.relay.relayed(), held.relay.due());
+            for (route, since) in &held.gaps {
+                let mark = held.marks.get(route);
+                let _ = write!(text, "\n    gap since {since:?} from {} on {} after {mark:?}", route.from, route.to.topic);
+            }
+        }
+        text
     }
 
     /// Which partitions it owns.

@@ -87,6 +87,8 @@ pub(crate) struct Identity {
     tables: Vec<BTreeMap<Box<str>, Cached>>,
     sagas: BTreeMap<Arc<str>, (Arc<Live>, u64)>,
     fetched: BTreeMap<(Table, Box<str>), Option<Loaded>>,
+    /// What was read under another key than its unit's: another owner may change it, so it is looked up again in the next batch.
+    foreign: Vec<(usize, Box<str>)>,
     batch: u64,
     bytes: usize,
 }
@@ -97,6 +99,7 @@ impl Identity {
             tables: (0..tables).map(|_| BTreeMap::new()).collect(),
             sagas: BTreeMap::new(),
             fetched: BTreeMap::new(),
+            foreign: Vec::new(),
             batch: 0,
             bytes: 0,
         }
@@ -111,6 +114,11 @@ impl Identity {
     pub fn begin(&mut self) {
         self.batch += 1;
         self.fetched.clear();
+        for (table, id) in std::mem::take(&mut self.foreign) {
+            if let Some(cached) = self.tables.get_mut(table).and_then(|of_table| of_table.remove(&id)) {
+                self.bytes = self.bytes.saturating_sub(cached.bytes);
+            }
+        }
         if self.bytes > BYTES {
             let oldest = self.batch.saturating_sub(KEEP);
             for table in &mut self.tables {
@@ -175,6 +183,11 @@ impl Identity {
                 self.bytes = self.bytes.saturating_sub(old.bytes);
             }
         }
+    }
+
+    /// Says that a state is kept for this batch only.
+    pub fn borrowed(&mut self, table: usize, id: &str) {
+        self.foreign.push((table, id.into()));
     }
 
     pub fn version(&mut self, registry: &Registry, store: &mut dyn Store, table: Table, id: &str) -> Result<u64, Trouble> {

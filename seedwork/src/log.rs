@@ -9,10 +9,12 @@ use std::time::Duration;
 
 use crate::broker::{Broker, Taken};
 use crate::message::partition_key;
-use crate::store::{LogRow, Partition, Place, Place0, Route, Store, StoreResult};
+use crate::store::{Destination, LogRow, Partition, Place, Place0, Route, Store, StoreResult};
 
-/// After this long without a row a route's last one is sent again: a duplicate, or the discovery of a lost tail.
+/// After this long without a row a route's last one is sent again, and after twice as long again, up to an hour: a duplicate, or the
+/// discovery of a lost tail.
 const IDLE: Duration = Duration::from_secs(60);
+const IDLE_MOST: Duration = Duration::from_secs(3600);
 /// Rows without a receipt that are kept in memory; beyond, the log is read.
 const OUTSTANDING: usize = 10_000;
 /// Rows read from the log at a time.
@@ -52,12 +54,34 @@ pub(crate) struct Relay {
     head: Place0,
     /// Rows handed on whose receipt, or an earlier row's, is missing.
     outstanding: VecDeque<(Place, Route, bool)>,
-    last: BTreeMap<Route, (LogRow, Duration)>,
+    last: BTreeMap<Route, Last>,
+    /// The broker's topics are the log: there is no tail to lose.
+    topic_is_log: bool,
+}
+
+/// The last row of a route, when it is sent again, and how long after that once more.
+struct Last {
+    place: Place,
+    due: Duration,
+    pause: Duration,
 }
 
 impl Relay {
-    pub fn new(partition: Partition, relayed: Place0, head: Place0) -> Relay {
-        Relay { partition, relayed, handed: relayed, head, outstanding: VecDeque::new(), last: BTreeMap::new() }
+    /// The relay of a partition that was just taken: its tails may have been lost under another owner.
+    pub fn new(partition: &Partition, relayed: Place0, head: Place0, sent: &[(Destination, Place)], now: Duration) -> Relay {
+        let last = sent.iter().map(|(to, place)| {
+            let route = Route { from: partition.clone(), to: to.clone() };
+            (route, Last { place: *place, due: now + IDLE, pause: IDLE })
+        });
+        Relay {
+            partition: partition.clone(),
+            relayed,
+            handed: relayed,
+            head,
+            outstanding: VecDeque::new(),
+            last: last.collect(),
+            topic_is_log: false,
+        }
     }
 
     /// Up to which place every row has its receipt.
@@ -81,11 +105,15 @@ impl Relay {
         self.handed = Some(last.place);
         match broker.send(rows) {
             // Such a broker cannot lose a row of a committed log: nothing to watch.
-            Taken::Already => self.relayed = self.handed,
+            Taken::Already => {
+                self.relayed = self.handed;
+                self.topic_is_log = true;
+                self.last.clear();
+            }
             Taken::Later => {
                 self.outstanding.extend(rows.iter().map(|row| (row.place, row.route.clone(), false)));
                 for row in rows {
-                    self.last.insert(row.route.clone(), (row.clone(), now));
+                    self.last.insert(row.route.clone(), Last { place: row.place, due: now + IDLE, pause: IDLE });
                 }
             }
         }
@@ -100,10 +128,12 @@ impl Relay {
             }
             self.hand(&rows, now, broker);
         }
-        for (row, sent) in self.last.values_mut() {
-            if now.saturating_sub(*sent) >= IDLE {
-                *sent = now;
-                broker.send(std::slice::from_ref(row));
+        for (route, last) in &mut self.last {
+            if now >= last.due {
+                last.pause = (last.pause * 2).min(IDLE_MOST);
+                last.due = now + last.pause;
+                let before = Place { position: last.place.position.saturating_sub(1), ..last.place };
+                broker.send(&store.log_after(&self.partition, Some(before), Some(&route.to), 1)?);
             }
         }
         Ok(())
@@ -111,7 +141,7 @@ impl Relay {
 
     /// When [`Relay::tick`] has something to do at the latest.
     pub fn due(&self) -> Option<Duration> {
-        self.last.values().map(|(_, sent)| *sent + IDLE).min()
+        self.last.values().map(|last| last.due).min()
     }
 
     /// The broker has every row of this route up to this place.

@@ -344,11 +344,12 @@ pub trait Store: Send {
     /// When a newer build wrote the store, or the store cannot be used; nothing was changed then.
     fn open(&mut self, schema: &Schema) -> StoreResult<()>;
 
-    /// Takes a partition: raises its fence, then reads what its owner must know.
+    /// Takes a partition: raises its fence, then reads what its owner must know. An owner that begins anew says under which fence it
+    /// held the partition: None, and nothing has changed, when another has taken it since.
     ///
     /// # Errors
     /// When the store is away or broken.
-    fn take(&mut self, partition: &Partition) -> StoreResult<Taken>;
+    fn take(&mut self, partition: &Partition, held: Option<u64>) -> StoreResult<Option<Taken>>;
 
     /// A row, if it can be told without waiting.
     ///

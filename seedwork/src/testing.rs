@@ -570,6 +570,13 @@ impl World {
         self.nodes.iter().filter_map(|node| node.executor.as_ref()).map(|executor| executor.counters.gap_alarms).sum()
     }
 
+    /// What each process holds and waits for, in words, for a failed test's text.
+    pub fn describe(&self) -> String {
+        let executors = self.nodes.iter().zip(0..).filter_map(|(node, index)| Some((index, node.executor.as_ref()?)));
+        let lines: Vec<String> = executors.map(|(index, executor)| format!("process {index}: {}", executor.describe())).collect();
+        lines.join("\n")
+    }
+
     /// Commits since the executors started.
     pub fn commits(&self) -> u64 {
         self.nodes.iter().filter_map(|node| node.executor.as_ref()).map(|executor| executor.counters.commits).sum()

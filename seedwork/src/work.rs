@@ -133,7 +133,12 @@ impl UnitOfWork<'_> {
     /// # Errors
     /// A fault when the stored state cannot be read; a miss, to be passed on.
     pub fn read<A: Aggregate>(&mut self, id: impl AsRef<str>) -> Result<Option<Arc<A>>> {
-        self.get::<A>(id.as_ref())
+        let id = id.as_ref();
+        let found = self.get::<A>(id)?;
+        if partition_key(id) != self.cause.partition_key() {
+            self.identity.borrowed(self.registry.table_of::<A>(self.context)?, id);
+        }
+        Ok(found)
     }
 
     /// Saves an aggregate with the events of its change, which are published in the same commit. Without an event nothing is

@@ -135,7 +135,9 @@ impl Refuse for Refused {
         let about = |field: Cow<'static, str>, refusal: Refusal| Refusal { field: Some(field), ..refusal };
         match self {
             Refused::Exists => about("campaign".into(), Refusal::conflict("campaign-exists", self)),
-            Refused::Length { field, .. } => Refusal { field: Some(field.clone()), ..Refusal::unprocessable("text-length", "", self) },
+            Refused::Length { field, .. } => {
+                Refusal { field: Some(field.clone()), ..Refusal::unprocessable("text-length", "", self) }
+            }
             Refused::Window => Refusal::unprocessable("window-ends-before-start", "ends", self),
             Refused::Budget => Refusal::unprocessable("budget-not-positive", "budget", self),
             Refused::Participants(_) => Refusal::unprocessable("participants-count", "participants", self),

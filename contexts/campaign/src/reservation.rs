@@ -99,3 +99,34 @@ impl Aggregate for Reservation {
         self.id.as_str()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reservation() -> Reservation {
+        Reservation::approve("b-1~c-1".parse().unwrap(), money("15000.00")).0
+    }
+
+    fn money(amount: &str) -> Money {
+        Money::parse(amount, "USD").unwrap()
+    }
+
+    #[test]
+    fn an_approval_heard_twice_is_one_approval() {
+        let reservation = reservation();
+        assert_eq!(reservation.approve_again(money("15000")), Ok(()));
+        assert_eq!(reservation.approve_again(money("1")), Err(Refused::OtherAmount(money("15000"))));
+        assert_eq!(Refused::OtherAmount(money("1")).refusal().code, "reservation-exists");
+    }
+
+    #[test]
+    fn it_is_released_once_and_never_comes_back() {
+        let mut reservation = reservation();
+        assert_eq!(reservation.release(), Some(Event::Released));
+        assert_eq!(reservation.release(), None);
+        assert_eq!(reservation.approve_again(money("15000")), Err(Refused::Released));
+        assert_eq!(Refused::Released.refusal().code, "reservation-released");
+        assert_eq!((reservation.status(), reservation.amount()), (Status::Released, money("15000")));
+    }
+}

@@ -141,34 +141,35 @@ pub fn campaign(read: &dyn Read, id: &CampaignId) -> Result<Option<CampaignDoc>,
 /// A page of campaigns, the newest first: at most `limit` (and [`PAGE_MAX`]) of those that the filter lets pass, after the cursor.
 ///
 /// # Errors
-/// As [`campaign`].
+/// As [`campaign()`].
 pub fn campaigns(read: &dyn Read, filter: &Filter, after: Option<&Cursor>, limit: usize) -> Result<Page, String> {
     let mut sql = String::from("SELECT body FROM view_campaigns WHERE 1 = 1");
     let mut values: Vec<Value> = Vec::new();
-    // The parameters are numbered in the order in which they stand in the text.
-    let mut next = |value: Value, values: &mut Vec<Value>| {
-        values.push(value);
-        values.len()
-    };
     if let Some(after) = after {
-        let (created, id) = (next(after.created.into(), &mut values), next(after.id.as_str().into(), &mut values));
-        sql.push_str(&format!(" AND (created, id) < (${created}, ${id})"));
+        let (created, id) = (add(&mut values, after.created), add(&mut values, after.id.as_str()));
+        sql.push_str(&format!(" AND (created, id) < ({created}, {id})"));
     }
     if let Some(status) = filter.status {
-        sql.push_str(&format!(" AND status = ${}", next(status.as_str().into(), &mut values)));
+        sql.push_str(&format!(" AND status = {}", add(&mut values, status.as_str())));
     }
     if let Some(brand) = &filter.brand {
-        sql.push_str(&format!(" AND brand = ${}", next(brand.as_str().into(), &mut values)));
+        sql.push_str(&format!(" AND brand = {}", add(&mut values, brand.as_str())));
     }
     let limit = limit.clamp(1, PAGE_MAX);
     // One more than asked for tells whether there is a next page.
     let more = i64::try_from(limit + 1).unwrap_or(i64::MAX);
-    sql.push_str(&format!(" ORDER BY created DESC, id DESC LIMIT ${}", next(more.into(), &mut values)));
+    sql.push_str(&format!(" ORDER BY created DESC, id DESC LIMIT {}", add(&mut values, more)));
     let rows = read.select(&sql, &values)?;
     let campaigns = rows.iter().take(limit).map(|row| document(row)).collect::<Result<Vec<_>, _>>()?;
     let last = campaigns.last().filter(|_| rows.len() > limit);
     let next = last.map(|last| Cursor { created: last.created.as_micros(), id: last.id.to_string() });
     Ok(Page { campaigns, next })
+}
+
+/// Adds a parameter and gives its name; so they are numbered in the order in which they stand in the text.
+fn add(values: &mut Vec<Value>, value: impl Into<Value>) -> String {
+    values.push(value.into());
+    format!("${}", values.len())
 }
 
 fn document(row: &[Value]) -> Result<CampaignDoc, String> {
@@ -179,7 +180,7 @@ fn document(row: &[Value]) -> Result<CampaignDoc, String> {
 /// The account with this id; one that the brand has not used yet is as it would be opened.
 ///
 /// # Errors
-/// As [`campaign`].
+/// As [`campaign()`].
 pub fn account(read: &dyn Read, id: &AccountId, settings: &Settings) -> Result<AccountDoc, String> {
     if let Some(account) = state::<Account>(read, Here::NAME, id.as_str())? {
         return Ok(AccountDoc::of(&account));
@@ -192,7 +193,7 @@ pub fn account(read: &dyn Read, id: &AccountId, settings: &Settings) -> Result<A
 /// The reservation with this id.
 ///
 /// # Errors
-/// As [`campaign`].
+/// As [`campaign()`].
 pub fn reservation(read: &dyn Read, id: &ReservationId) -> Result<Option<ReservationDoc>, String> {
     let found = state::<Reservation>(read, Here::NAME, id.as_str())?;
     Ok(found.map(|found| ReservationDoc { id: found.reservation().clone(), amount: found.amount(), status: found.status() }))

@@ -76,13 +76,15 @@ impl Executor {
     pub(super) fn process(&mut self, input: Input, batch: &mut Batch, force: Option<&str>) -> std::result::Result<Option<Input>, Stop> {
         match input {
             Input::Ask { ask, received, seed, partition } => self.ask_input(ask, received, seed, partition, batch, force),
-            Input::Message { subscription, number, row, received, seed, partition } => {
-                let back = self.message_input(&row, received, seed, partition, batch, force);
-                if back {
-                    return Ok(Some(Input::Message { subscription, number, row, received, seed, partition }));
+            Input::Message { subscription, number, row, received, seed, partition, admitted } => {
+                batch.acknowledged.insert(subscription.clone(), number);
+                // The mark moves once, in the order of arrival; what is run again later in the batch has passed it.
+                if !admitted && !self.admit(&row, partition, batch) {
+                    return Ok(None);
                 }
-                batch.acknowledged.insert(subscription, number);
-                Ok(None)
+                let back = self.message_input(&row, received, seed, partition, batch, force);
+                let again = Input::Message { subscription, number, row, received, seed, partition, admitted: true };
+                Ok(back.then_some(again))
             }
             Input::Waiting { number, received, seed, partition } => {
                 self.waiting_input(number, received, seed, partition, batch, force)
@@ -144,6 +146,29 @@ impl Executor {
         }
     }
 
+    /// Compares a message with its route's mark, and moves the mark if it is the next one.
+    fn admit(&mut self, row: &LogRow, partition: usize, batch: &mut Batch) -> bool {
+        let now = self.clock.monotonic();
+        let Some(held) = self.held.get_mut(partition) else { return false };
+        match inbox::seen(row, held.marks.get(&row.route).copied()) {
+            Seen::Next => {
+                held.marks.insert(row.route.clone(), row.place);
+                held.gaps.remove(&row.route);
+                batch.marks.insert((partition, row.route.clone()), row.place);
+                true
+            }
+            Seen::Duplicate => {
+                self.counters.duplicates += 1;
+                false
+            }
+            Seen::Gap => {
+                self.counters.gaps += 1;
+                held.gaps.entry(row.route.clone()).or_insert(now);
+                false
+            }
+        }
+    }
+
     /// True when the message must be run again later in this batch.
     fn message_input(
         &mut self,
@@ -154,20 +179,6 @@ impl Executor {
         batch: &mut Batch,
         force: Option<&str>,
     ) -> bool {
-        let Some(held) = self.held.get_mut(partition) else { return false };
-        match inbox::seen(row, held.marks.get(&row.route).copied()) {
-            Seen::Next => {}
-            Seen::Duplicate => {
-                self.counters.duplicates += 1;
-                return false;
-            }
-            Seen::Gap => {
-                self.counters.gaps += 1;
-                let now = self.clock.monotonic();
-                held.gaps.entry(row.route.clone()).or_insert(now);
-                return false;
-            }
-        }
         let role = match row.route.to.topic.rsplit_once('.') {
             Some((_, "commands")) => Role::Command,
             Some((_, "events")) => Role::Event,
@@ -177,7 +188,7 @@ impl Executor {
             Some(packet) => Ok(packet.clone()),
             None => Packet::parse(&row.raw, |kind| self.registry.record_of(kind)).map(Arc::new),
         };
-        let settled = match packet {
+        match packet {
             Ok(packet) => {
                 if self.kept_back(partition, &packet.envelope, batch) {
                     return true;
@@ -190,21 +201,13 @@ impl Executor {
                     }
                 };
                 let run = Run { partition, packet: &packet, role, origin: Origin::Message, received, record };
-                self.lane_then_run(run, seed, batch, force).is_some()
+                self.lane_then_run(run, seed, batch, force).is_none()
             }
             Err(error) => {
                 self.unreadable(partition, row, received, &error.to_string(), batch);
-                true
+                false
             }
-        };
-        if settled {
-            if let Some(held) = self.held.get_mut(partition) {
-                held.marks.insert(row.route.clone(), row.place);
-                held.gaps.remove(&row.route);
-            }
-            batch.marks.insert((partition, row.route.clone()), row.place);
         }
-        !settled
     }
 
     fn waiting_input(

@@ -193,13 +193,16 @@ impl Sqlite {
         Ok(marks)
     }
 
-    fn taken(&mut self, partition: &Partition) -> rusqlite::Result<Taken> {
+    fn taken(&mut self, partition: &Partition, held: Option<u64>) -> rusqlite::Result<Option<Taken>> {
         let id = self.partition_id(partition)?;
-        self.db.execute(
+        let raised = self.db.execute(
             "INSERT INTO head (partition, fence, epoch, position, relayed) VALUES (?1, 1, ?2, 0, 0)
-             ON CONFLICT (partition) DO UPDATE SET fence = fence + 1",
-            params![id, number(self.epoch)],
+             ON CONFLICT (partition) DO UPDATE SET fence = fence + 1 WHERE ?3 IS NULL OR fence = ?3",
+            params![id, number(self.epoch), held.map(number)],
         )?;
+        if raised == 0 {
+            return Ok(None);
+        }
         let (fence, epoch, position, relayed): (i64, i64, i64, i64) = self.db.query_row(
             "SELECT fence, epoch, position, relayed FROM head WHERE partition = ?1",
             [id],
@@ -216,7 +219,7 @@ impl Sqlite {
         let running = statement.query_map([id], |row| row.get::<_, Arc<str>>(0))?.collect::<rusqlite::Result<_>>()?;
         drop(statement);
         let (destinations, marks) = (self.destinations(id)?, self.marks(id)?);
-        Ok(Taken {
+        Ok(Some(Taken {
             fence: unsigned(fence),
             head: some(position),
             epoch: unsigned(epoch),
@@ -225,7 +228,7 @@ impl Sqlite {
             marks,
             waiting,
             running,
-        })
+        }))
     }
 
     fn write(&mut self, writes: &Writes) -> rusqlite::Result<Vec<Partition>> {
@@ -553,8 +556,8 @@ impl Store for Sqlite {
         Ok(())
     }
 
-    fn take(&mut self, partition: &Partition) -> StoreResult<Taken> {
-        self.taken(partition).map_err(broken("cannot take a partition"))
+    fn take(&mut self, partition: &Partition, held: Option<u64>) -> StoreResult<Option<Taken>> {
+        self.taken(partition, held).map_err(broken("cannot take a partition"))
     }
 
     fn peek(&mut self, table: Table, id: &str) -> StoreResult<Peek> {

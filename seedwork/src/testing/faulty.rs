@@ -26,8 +26,8 @@ pub enum Plant {
     MarkInAnotherCommit,
     /// Of each batch that sends undos one is left out.
     UndoSkipped,
-    /// What a handler changed is written although the batch was refused.
-    FenceIgnored,
+    /// The marks are not written at all.
+    MarkForgotten,
 }
 
 pub(super) struct Faulty {
@@ -59,8 +59,7 @@ impl Faulty {
                 let mut writes = writes.clone();
                 let undo = writes.log.iter().position(|row| {
                     let saga = row.packet.as_ref().and_then(|packet| packet.envelope.saga.as_ref());
-                    &*row.route.to.topic != "campaign.replies"
-                        && row.route.to.topic.ends_with(".commands")
+                    row.route.to.topic.ends_with(".commands")
                         && saga.is_some_and(|saga| saga.direction == crate::message::Direction::Undo)
                 });
                 if let Some(undo) = undo {
@@ -72,13 +71,7 @@ impl Faulty {
                 }
                 lock(&self.inner).commit(&writes)
             }
-            Some(Plant::FenceIgnored) => {
-                let mut store = lock(&self.inner);
-                match store.commit(writes) {
-                    Err(CommitError::Fenced(_)) => store.commit(&Writes { heads: Vec::new(), ..writes.clone() }),
-                    other => other,
-                }
-            }
+            Some(Plant::MarkForgotten) => lock(&self.inner).commit(&Writes { marks: Vec::new(), ..writes.clone() }),
         }
     }
 }
@@ -88,8 +81,8 @@ impl Store for Faulty {
         lock(&self.inner).open(schema)
     }
 
-    fn take(&mut self, partition: &Partition) -> StoreResult<Taken> {
-        lock(&self.inner).take(partition)
+    fn take(&mut self, partition: &Partition, held: Option<u64>) -> StoreResult<Option<Taken>> {
+        lock(&self.inner).take(partition, held)
     }
 
     fn peek(&mut self, table: Table, id: &str) -> StoreResult<Peek> {
