@@ -24,10 +24,13 @@ impl DataDirectory {
         fs::create_dir_all(folder).map_err(|error| {
             Trouble::new(format!("cannot make the data directory {shown} ({error}): name another with --data, or set its rights"))
         })?;
-        let mut lock =
-            OpenOptions::new().create(true).truncate(false).read(true).write(true).open(folder.join("lock")).map_err(|error| {
-                Trouble::new(format!("cannot write in the data directory {shown} ({error}): set its rights, or name another with --data"))
-            })?;
+        let mut lock = OpenOptions::new().create(true).truncate(false).read(true).write(true).open(folder.join("lock")).map_err(
+            |error| {
+                Trouble::new(format!(
+                    "cannot write in the data directory {shown} ({error}): set its rights, or name another with --data"
+                ))
+            },
+        )?;
         match lock.try_lock() {
             Ok(()) => {
                 let mut taken = DataDirectory { folder: folder.to_owned(), lock };
@@ -77,7 +80,9 @@ impl DataDirectory {
             .and_then(|()| self.lock.write_all(text.as_bytes()));
         written.map_err(|error| {
             let shown = self.folder.display();
-            Trouble::new(format!("cannot write {shown}/lock ({error}): make room on the disk, or name another directory with --data"))
+            Trouble::new(format!(
+                "cannot write {shown}/lock ({error}): make room on the disk, or name another directory with --data"
+            ))
         })
     }
 }

@@ -50,7 +50,7 @@ const PARTNER_KINDS: &[(&str, PartnerKind)] = &[
 
 /// The body that registers a campaign.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "an object")]
 pub struct NewCampaign<'a> {
     /// The id that it gets; minted when there is none.
     #[serde(borrow, default)]
@@ -80,7 +80,7 @@ pub struct NewCampaign<'a> {
 
 /// A budget as it is asked for.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "an object")]
 pub struct NewBudget<'a> {
     /// A decimal number in major units.
     #[serde(borrow)]
@@ -92,7 +92,7 @@ pub struct NewBudget<'a> {
 
 /// A participant as it is asked for. Names a person.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "an object")]
 pub struct NewParticipant<'a> {
     /// Which partner; minted when there is none.
     #[serde(borrow, default)]
@@ -110,7 +110,7 @@ pub struct NewParticipant<'a> {
 
 /// The body that cancels a campaign; it may be left out.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "an object")]
 pub struct Cancel {
     /// Why.
     #[serde(default)]
@@ -119,7 +119,7 @@ pub struct Cancel {
 
 /// The body that sets an account's limit.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "an object")]
 pub struct NewLimit {
     /// A decimal number in major units of the account's currency.
     pub limit: String,

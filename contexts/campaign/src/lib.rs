@@ -8,6 +8,7 @@ mod publish;
 mod register;
 mod reserve;
 
+pub mod http;
 pub mod account;
 pub mod campaign;
 pub mod closing;

@@ -14,7 +14,7 @@ pub const REASON_MAX_CHARS: usize = 500;
 
 /// The body that bans a partner; it may be left out.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "an object")]
 pub struct Ban {
     /// Why.
     #[serde(default)]

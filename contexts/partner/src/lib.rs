@@ -6,6 +6,7 @@ mod hear;
 mod publish;
 mod register;
 
+pub mod http;
 pub mod enrolment;
 pub mod known_campaign;
 pub mod partner;

@@ -11,7 +11,7 @@ use crate::views::{BlockDoc, EventDoc};
 
 /// The body that blocks a partner or a campaign: exactly one of them.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "an object")]
 pub struct NewBlock {
     /// Every campaign's events of this partner.
     #[serde(default)]

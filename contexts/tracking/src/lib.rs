@@ -6,6 +6,7 @@ mod hear;
 mod publish;
 mod record;
 
+pub mod http;
 pub mod block;
 pub mod event;
 pub mod known_campaign;

@@ -1,1 +1,218 @@
-//! placeholder
+//! The HTTP edge, stateless: it checks the form of what is asked, hands a command to the owner of its key, waits for the answer, and
+//! reads views.
+//!
+//! A request goes through these files in this order: `serve` (a connection), this file (the table of routes), a file of routes
+//! (`campaigns`, `partners`, …, or a seed's own below `contracts`), [`body`](BODY_MAX) and `asked` (what it says), a context's
+//! `http.rs` (JSON to command), `submit` (the command on its way), `answer` or [`Problem`] (what is said of it).
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::FromRequestParts;
+use axum::extract::Path;
+use axum::http::StatusCode;
+use axum::http::request::Parts;
+use axum::response::{IntoResponse, Response};
+use seedwork::clock::{Chance, Clock};
+use seedwork::executor::owner::Handle;
+use seedwork::view::Read;
+use tokio::sync::Semaphore;
+use tower_http::catch_panic::CatchPanicLayer;
+
+mod accounts;
+mod answer;
+mod asked;
+mod blocks;
+mod body;
+mod campaigns;
+mod commands;
+mod contracts;
+mod health;
+mod ids;
+mod pages;
+mod partners;
+mod problem;
+mod sagas;
+mod serve;
+mod submit;
+
+pub use asked::{KEY_MAX_CHARS, WAIT_MAX};
+pub use body::BODY_MAX;
+pub use pages::{LIMIT_DEFAULT, LIMIT_MAX};
+pub use problem::{PROBLEM_JSON, Problem};
+pub use sagas::{Plan, plans};
+pub use serve::{Listening, serve};
+pub use submit::FIRST_MAX;
+
+/// Queries that run at the same time: each holds a connection to the store.
+const READING: usize = 8;
+/// Queries that run or wait for their turn; more are answered 503.
+const READERS: usize = 256;
+
+/// The edge, before it is made into routes.
+pub struct Bff {
+    /// The door to the owner of all keys.
+    pub owner: Handle,
+    /// What queries read.
+    pub read: Arc<dyn Read + Send + Sync>,
+    /// The clock that envelopes are stamped with.
+    pub clock: Box<dyn Clock>,
+    /// Where minted ids come from.
+    pub chance: Chance,
+    /// The plans of the sagas that the owner runs: [`plans`] of its contexts.
+    pub plans: Vec<Plan>,
+    /// What the campaign context was set up with.
+    pub campaigns: campaign::Settings,
+}
+
+/// What all routes share.
+pub(crate) struct Edge {
+    pub owner: Handle,
+    read: Arc<dyn Read + Send + Sync>,
+    readers: Arc<Semaphore>,
+    reading: Arc<Semaphore>,
+    pub ids: ids::Ids,
+    pub plans: Vec<Plan>,
+    pub campaigns: campaign::Settings,
+    pub words: Words,
+}
+
+/// Words that every envelope holds, shared so that none is copied.
+pub(crate) struct Words {
+    pub source: Arc<str>,
+    pub actor: Arc<str>,
+    pub answer_to: Arc<str>,
+}
+
+pub(crate) type Shared = Arc<Edge>;
+
+impl Bff {
+    /// The routes, whole: errors, panics and unknown paths answer as problems.
+    pub fn router(self) -> Router {
+        let Bff { owner, read, clock, chance, plans, campaigns } = self;
+        let words = Words { source: "bff".into(), actor: wire::values::Actor::LOCAL.into(), answer_to: "local".into() };
+        let edge = Edge {
+            owner,
+            read,
+            readers: Arc::new(Semaphore::new(READERS)),
+            reading: Arc::new(Semaphore::new(READING)),
+            ids: ids::Ids::new(clock, chance),
+            plans,
+            campaigns,
+            words,
+        };
+        let routes = Router::new()
+            .merge(health::routes())
+            .merge(campaigns::routes())
+            .merge(partners::routes())
+            .merge(blocks::routes())
+            .merge(accounts::routes())
+            .merge(sagas::routes())
+            .merge(commands::routes())
+            .merge(contracts::seed_003::routes());
+        guarded(routes).with_state(Arc::new(edge))
+    }
+}
+
+/// Answers what no route does: other paths, other methods, and panics.
+fn guarded<S: Clone + Send + Sync + 'static>(routes: Router<S>) -> Router<S> {
+    routes
+        .fallback(|| async {
+            Problem::new(StatusCode::NOT_FOUND, "no-such-path", "there is nothing at this path; / lists what there is")
+        })
+        .method_not_allowed_fallback(|| async {
+            let why = "this path has no such method; the header Allow lists those that it has";
+            Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", why)
+        })
+        .layer(CatchPanicLayer::custom(panicked))
+}
+
+fn panicked(panic: Box<dyn std::any::Any + Send>) -> Response {
+    let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    tracing::error!(panic = text.unwrap_or("not a text"), "a request broke its handler");
+    Problem::internal().into_response()
+}
+
+impl Edge {
+    /// Runs a query beside the requests: it may wait for the disk.
+    pub async fn query<T: Send + 'static>(
+        &self,
+        query: impl FnOnce(&dyn Read) -> Result<T, String> + Send + 'static,
+    ) -> Result<T, Problem> {
+        let busy = |_| Problem::unavailable("busy", "too many queries wait for their turn; try again in a second");
+        let place = self.readers.clone().try_acquire_owned().map_err(busy)?;
+        // The semaphore is never closed, so this only waits.
+        let turn = self.reading.clone().acquire_owned().await;
+        let read = self.read.clone();
+        // Whoever asked may go; the query still holds its place until it has ended.
+        let ran = tokio::task::spawn_blocking(move || {
+            let _held = (place, turn);
+            query(&*read)
+        });
+        match ran.await {
+            Ok(Ok(found)) => Ok(found),
+            Ok(Err(why)) => {
+                tracing::error!(why, "a query failed");
+                Err(Problem::unavailable("store-unreadable", "the store cannot be read at the moment; the log says why"))
+            }
+            Err(error) => {
+                tracing::error!(%error, "a query broke");
+                Err(Problem::internal())
+            }
+        }
+    }
+}
+
+/// The one id of a path, of the right form.
+pub(crate) struct Id<T>(pub T);
+
+impl<T, S> FromRequestParts<S> for Id<T>
+where
+    T: std::str::FromStr<Err: std::fmt::Display>,
+    S: Send + Sync,
+{
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let Text(text) = Text::from_request_parts(parts, state).await?;
+        text.parse().map(Id).map_err(|error| Problem::malformed("id-invalid", error).at("id"))
+    }
+}
+
+/// The one text of a path, whatever it is.
+pub(crate) struct Text(pub String);
+
+impl<S: Send + Sync> FromRequestParts<S> for Text {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        match Path::<String>::from_request_parts(parts, state).await {
+            Ok(Path(text)) => Ok(Text(text)),
+            Err(rejection) => Err(Problem::malformed("path-invalid", rejection.body_text()).at("id")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::{Body, to_bytes};
+    use axum::http::Request;
+    use axum::routing::get;
+    use tower::ServiceExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_is_a_problem_and_not_a_cut_connection() {
+        async fn broken() {
+            panic!("boom");
+        }
+        let router: Router = guarded(Router::new().route("/broken", get(broken)));
+        let response = router.oneshot(Request::get("/broken").body(Body::empty()).unwrap()).await.unwrap();
+        assert_eq!(response.status(), 500);
+        assert_eq!(response.headers()["content-type"], PROBLEM_JSON);
+        let body: serde_json::Value = serde_json::from_slice(&to_bytes(response.into_body(), 9999).await.unwrap()).unwrap();
+        assert_eq!(body["code"], "internal");
+        assert!(!body.to_string().contains("boom"), "what broke is for the log");
+    }
+}

@@ -1,0 +1,179 @@
+//! Answers: JSON documents, and what is said of a command and its saga.
+
+use axum::body::Body;
+use axum::http::header::{CONTENT_TYPE, ETAG, IF_NONE_MATCH, LOCATION};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::response::Response;
+use seedwork::Refusal;
+use seedwork::executor::Outcome;
+use seedwork::saga::engine::Exception;
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use crate::ids::tag;
+use crate::problem::{Problem, outward};
+use crate::submit::{Kind, Settled};
+
+/// Writes a document.
+pub(crate) fn written(document: &impl Serialize) -> Result<Vec<u8>, String> {
+    serde_json::to_vec(document).map_err(|error| format!("an answer cannot be written as JSON: {error}"))
+}
+
+/// A written document with its status.
+pub(crate) fn json(status: StatusCode, body: Vec<u8>) -> Response {
+    let mut response = Response::new(Body::from(body));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+/// A document that is written here.
+pub(crate) fn document(status: StatusCode, document: &impl Serialize) -> Result<Response, Problem> {
+    written(document).map(|body| json(status, body)).map_err(|error| {
+        tracing::error!(error, "an answer is lost");
+        Problem::internal()
+    })
+}
+
+/// A written document with its entity tag; without its body for whoever has it already.
+pub(crate) fn tagged(headers: &HeaderMap, body: Vec<u8>) -> Response {
+    let tag = tag(&body);
+    let has = |value: &HeaderValue| {
+        let mut known = value.to_str().unwrap_or_default().split(',').map(|known| known.trim().trim_start_matches("W/"));
+        known.any(|known| known == tag || known == "*")
+    };
+    let mut response = if headers.get_all(IF_NONE_MATCH).iter().any(has) {
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+        response
+    } else {
+        json(StatusCode::OK, body)
+    };
+    if let Ok(value) = HeaderValue::try_from(tag) {
+        response.headers_mut().insert(ETAG, value);
+    }
+    response
+}
+
+/// The same response with a `Location`.
+pub(crate) fn at(mut response: Response, location: String) -> Response {
+    if let Ok(value) = HeaderValue::try_from(location) {
+        response.headers_mut().insert(LOCATION, value);
+    }
+    response
+}
+
+/// A text as a segment of a path.
+pub(crate) fn segment(text: &str) -> String {
+    let mut segment = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~' | b':') {
+            segment.push(char::from(byte));
+        } else {
+            segment.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    segment
+}
+
+/// A refusal inside an answer.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Reason<'a> {
+    code: &'a str,
+    message: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    field: Option<&'a str>,
+    #[serde(skip_serializing_if = "Value::is_null")]
+    details: Value,
+}
+
+impl<'a> From<&'a Refusal> for Reason<'a> {
+    fn from(refusal: &'a Refusal) -> Reason<'a> {
+        let Refusal { code, message, field, details, .. } = refusal;
+        Reason { code, message, field: field.as_deref(), details: outward(details) }
+    }
+}
+
+#[derive(Serialize)]
+struct Said<'a> {
+    id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    saga: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    command: Option<&'a str>,
+    status: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<Reason<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    step: Option<&'a str>,
+    #[serde(skip_serializing_if = "<[Exception]>::is_empty")]
+    exceptions: &'a [Exception],
+    #[serde(flatten)]
+    told: Map<String, Value>,
+}
+
+impl<'a> Said<'a> {
+    fn of(id: &'a str, status: &'a str) -> Said<'a> {
+        Said { id, saga: None, command: None, status, reason: None, step: None, exceptions: &[], told: Map::new() }
+    }
+}
+
+/// What is said of a command that is settled, about the thing with this id, which is found at this location.
+///
+/// A saga that is under way is 202, with the thing's location. Its outcome is 201 for what was created and 200 for all else; a command
+/// without a saga is 200, or 201 for what was created.
+pub(crate) fn said(kind: Kind, id: &str, location: String, settled: Settled) -> Result<Response, Problem> {
+    let (saga, told, outcome) = match settled {
+        Settled::Waiting { command } => {
+            let response = document(StatusCode::ACCEPTED, &Said { command: Some(&command), ..Said::of(id, "waiting") })?;
+            return Ok(at(response, format!("/v1/commands/{}", segment(&command))));
+        }
+        Settled::Done { saga, told, outcome } => (saga, told, outcome),
+    };
+    let saga = saga.as_deref();
+    if let Some(Outcome { completed, reason, step, exceptions, .. }) = &outcome {
+        let reason = reason.as_ref().map(|reason| Reason::from(&reason.refusal));
+        let status = if *completed { "completed" } else { "undone" };
+        let said = Said { saga, reason, step: *step, exceptions, ..Said::of(id, status) };
+        return match (kind, completed) {
+            (Kind::Creation, true) => Ok(at(document(StatusCode::CREATED, &said)?, location)),
+            _ => document(StatusCode::OK, &said),
+        };
+    }
+    let mut told = match told {
+        Value::Object(told) => told,
+        _ => Map::new(),
+    };
+    let status = told.remove("status");
+    let (usual, code) = match (saga, kind) {
+        (Some(_), _) => ("accepted", StatusCode::ACCEPTED),
+        (None, Kind::Creation) => ("done", StatusCode::CREATED),
+        (None, Kind::Other) => ("done", StatusCode::OK),
+    };
+    let status = status.as_ref().and_then(Value::as_str).unwrap_or(usual);
+    let response = document(code, &Said { saga, told, ..Said::of(id, status) })?;
+    Ok(if code == StatusCode::OK { response } else { at(response, location) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_segment_of_a_path_holds_any_text() {
+        assert_eq!(segment("p-1~c.1_x:y"), "p-1~c.1_x:y");
+        assert_eq!(segment("a/b?c%20#ñ"), "a%2Fb%3Fc%2520%23%C3%B1");
+    }
+
+    #[test]
+    fn an_entity_tag_saves_the_body_for_whoever_has_it() {
+        let body = || b"{}".to_vec();
+        let tag = tagged(&HeaderMap::new(), body()).headers()[ETAG].clone();
+        for (known, status) in [(tag.to_str().unwrap(), 304), ("\"x\"", 200), ("\"x\", *", 304)] {
+            let mut headers = HeaderMap::new();
+            headers.insert(IF_NONE_MATCH, known.parse().unwrap());
+            let response = tagged(&headers, body());
+            assert_eq!((response.status().as_u16(), &response.headers()[ETAG]), (status, &tag), "{known}");
+        }
+    }
+}

@@ -1,0 +1,245 @@
+//! Seed 003: `POST /campaña-comando` and `GET /campaña-query`, with its Spanish fields.
+//!
+//! The seed's own header, `Content-Type: aplication/json` (sic), is taken. Amounts are JSON numbers here; they are read and written as
+//! the digits that they are, never as floats. Kinds are answered as they were sent.
+
+use std::borrow::Cow;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::response::Response;
+use axum::routing::{get, post};
+use campaign::http::{NewBudget, NewCampaign, NewParticipant, Object, Text};
+use campaign::views::{self, CampaignDoc};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use wire::values::{BrandId, CampaignId, Currency, PartnerId, Timestamp};
+
+use crate::answer::{tagged, written};
+use crate::asked::Asked;
+use crate::body;
+use crate::campaigns::{next, page, send};
+use crate::pages::{self, Page};
+use crate::problem::Problem;
+use crate::{Id, Shared};
+
+/// How `ñ` is spelled in paths: as it is, percent-encoded in either case, and as those write who have no such key.
+const N: [&str; 6] = ["ñ", "%C3%B1", "%c3%b1", "%C3%b1", "%c3%B1", "n"];
+/// The seed spells it both ways.
+const COMMAND: [&str; 2] = ["comando", "commando"];
+
+const TYPES: body::Types = &["application/json", "aplication/json"];
+
+/// The fields of a campaign: in `/v1`, and here.
+const WORDS: &[(&str, &str)] = &[
+    ("name", "nombre"),
+    ("kind", "tipo"),
+    ("status", "estado"),
+    ("starts", "fecha_inicio"),
+    ("ends", "fecha_fin"),
+    ("budget", "presupuesto"),
+    ("amount", "monto"),
+    ("currency", "divisa"),
+    ("brand", "marca_id"),
+    ("participants", "participantes"),
+    ("profile", "informacion_perfil"),
+];
+
+pub(crate) fn routes() -> Router<Shared> {
+    let mut routes = Router::new();
+    for n in N {
+        for command in COMMAND {
+            routes = routes.route(&format!("/campa{n}a-{command}"), post(register));
+        }
+        routes = routes.route(&format!("/campa{n}a-query"), get(list)).route(&format!("/campa{n}a-query/{{id}}"), get(one));
+    }
+    routes
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, expecting = "an object")]
+struct Campaña<'a> {
+    #[serde(borrow, default)]
+    id: Option<Text<'a>>,
+    #[serde(borrow)]
+    nombre: Text<'a>,
+    #[serde(borrow, default)]
+    tipo: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    estado: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    fecha_inicio: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    fecha_fin: Option<Text<'a>>,
+    #[serde(borrow)]
+    presupuesto: Object<Presupuesto<'a>>,
+    #[serde(borrow)]
+    marca_id: Text<'a>,
+    #[serde(borrow)]
+    participantes: Vec<Object<Participante<'a>>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, expecting = "an object")]
+struct Presupuesto<'a> {
+    #[serde(borrow)]
+    monto: &'a RawValue,
+    #[serde(borrow)]
+    divisa: Text<'a>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, expecting = "an object")]
+struct Participante<'a> {
+    #[serde(borrow, default)]
+    id: Option<Text<'a>>,
+    #[serde(borrow)]
+    tipo: Text<'a>,
+    #[serde(borrow)]
+    nombre: Text<'a>,
+    #[serde(borrow, default)]
+    informacion_perfil: Option<Text<'a>>,
+}
+
+async fn register(State(edge): State<Shared>, request: Request) -> Result<Response, Problem> {
+    let (parts, body) = request.into_parts();
+    let asked = Asked::of(&parts.headers)?;
+    let bytes = body::read(&edge, &parts.headers, body, TYPES).await?;
+    let new = in_english(body::json(&bytes)?)?;
+    send(&edge, asked, &bytes, new, field, |id| format!("/campa%C3%B1a-query/{id}")).await
+}
+
+fn in_english(sent: Campaña<'_>) -> Result<NewCampaign<'_>, Problem> {
+    let Campaña { id, nombre, tipo, estado, fecha_inicio, fecha_fin, presupuesto, marca_id, participantes } = sent;
+    if estado.is_some_and(|estado| estado.0 != "draft") {
+        let why = "a campaign begins as draft: its registration makes it active";
+        return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "status-not-draft", why).at("estado"));
+    }
+    let Presupuesto { monto, divisa } = presupuesto.0;
+    let monto = monto.get();
+    if !monto.starts_with(|first: char| first == '-' || first.is_ascii_digit()) {
+        return Err(Problem::malformed("type-wrong", "the amount is a JSON number").at("presupuesto.monto"));
+    }
+    let participant = |Object(sent): Object<_>| {
+        let Participante { id, tipo, nombre, informacion_perfil } = sent;
+        Object(NewParticipant { id, kind: tipo, name: nombre, profile: informacion_perfil })
+    };
+    Ok(NewCampaign {
+        id,
+        name: nombre,
+        kind: tipo,
+        starts: fecha_inicio,
+        ends: fecha_fin,
+        brand: marca_id,
+        budget: Object(NewBudget { amount: Text(Cow::Borrowed(monto)), currency: divisa }),
+        participants: participantes.into_iter().map(participant).collect(),
+    })
+}
+
+/// What a field of the command is called here: `participants[3].name` is `participantes[3].nombre`.
+fn field(of_command: &str) -> Cow<'_, str> {
+    let english = campaign::http::field(of_command);
+    let word = |part: &str| {
+        let (name, index) = part.find('[').map_or((part, ""), |at| part.split_at(at));
+        let here = WORDS.iter().find(|(there, _)| *there == name).map_or(name, |(_, here)| here);
+        format!("{here}{index}")
+    };
+    english.split('.').map(word).collect::<Vec<_>>().join(".").into()
+}
+
+#[derive(Serialize)]
+struct CampañaDoc<'a> {
+    id: &'a CampaignId,
+    nombre: &'a str,
+    tipo: &'a str,
+    estado: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fecha_inicio: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fecha_fin: Option<Timestamp>,
+    presupuesto: PresupuestoDoc,
+    marca_id: &'a BrandId,
+    participantes: Vec<ParticipanteDoc<'a>>,
+}
+
+#[derive(Serialize)]
+struct PresupuestoDoc {
+    monto: Box<RawValue>,
+    divisa: Currency,
+}
+
+#[derive(Serialize)]
+struct ParticipanteDoc<'a> {
+    id: &'a PartnerId,
+    tipo: &'a str,
+    nombre: &'a str,
+    informacion_perfil: &'a str,
+}
+
+fn in_spanish(doc: &CampaignDoc) -> Result<CampañaDoc<'_>, String> {
+    let facts = &doc.facts;
+    let monto = RawValue::from_string(facts.budget.to_decimal_string()).map_err(|error| format!("no JSON number: {error}"))?;
+    let participant = facts.participants.iter().map(|of| ParticipanteDoc {
+        id: &of.id,
+        tipo: of.kind_as_sent.as_deref().unwrap_or(of.kind.as_str()),
+        nombre: &of.name,
+        informacion_perfil: &of.profile,
+    });
+    Ok(CampañaDoc {
+        id: &doc.id,
+        nombre: &facts.name,
+        tipo: facts.kind_as_sent.as_deref().unwrap_or(facts.kind.as_str()),
+        estado: doc.status.as_str(),
+        fecha_inicio: facts.starts,
+        fecha_fin: facts.ends,
+        presupuesto: PresupuestoDoc { monto, divisa: facts.budget.currency },
+        marca_id: &facts.brand,
+        participantes: participant.collect(),
+    })
+}
+
+async fn one(State(edge): State<Shared>, Id(id): Id<CampaignId>, headers: HeaderMap) -> Result<Response, Problem> {
+    let wanted = id.clone();
+    let found = edge.query(move |read| match views::campaign(read, &wanted)? {
+        Some(campaign) => written(&in_spanish(&campaign)?).map(Some),
+        None => Ok(None),
+    });
+    match found.await? {
+        Some(body) => Ok(tagged(&headers, body)),
+        None => Err(Problem::unknown("campaign", id.as_str())),
+    }
+}
+
+async fn list(State(edge): State<Shared>, uri: Uri) -> Result<Response, Problem> {
+    page(&edge, pages::parameters(&uri)?, |page| {
+        let items = page.campaigns.iter().map(in_spanish).collect::<Result<_, _>>()?;
+        written(&Page { items, next: next(page) })
+    })
+    .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_names_the_field_in_the_seeds_words() {
+        for (english, spanish) in [
+            ("campaign", "id"),
+            ("id", "id"),
+            ("kind_as_sent", "tipo"),
+            ("ends", "fecha_fin"),
+            ("budget", "presupuesto"),
+            ("budget.amount", "presupuesto.monto"),
+            ("budget.currency", "presupuesto.divisa"),
+            ("brand", "marca_id"),
+            ("participants", "participantes"),
+            ("participants[3].id", "participantes[3].id"),
+            ("participants[12].profile", "participantes[12].informacion_perfil"),
+            ("participants[0].kind_as_sent", "participantes[0].tipo"),
+        ] {
+            assert_eq!(field(english), spanish);
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! Where to begin, and whether the server lives and can work.
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+use axum::routing::get;
+use axum::{Json, Router};
+use serde_json::{Value, json};
+
+use crate::Shared;
+use crate::answer::document;
+use crate::problem::Problem;
+
+pub(crate) fn routes() -> Router<Shared> {
+    Router::new().route("/", get(index)).route("/healthz", get(healthy)).route("/readyz", get(ready))
+}
+
+async fn index() -> Json<Value> {
+    Json(json!({
+        "name": "alpes",
+        "links": {
+            "campaigns": "/v1/campaigns",
+            "campaign": "/v1/campaigns/{id}",
+            "partner": "/v1/partners/{id}",
+            "enrolment": "/v1/enrolments/{partner}~{campaign}",
+            "event": "/v1/events/{id}",
+            "blocks": "/v1/blocks",
+            "account": "/v1/brands/{id}/accounts/{currency}",
+            "sagas": "/v1/sagas",
+            "saga": "/v1/sagas/{id}",
+            "command": "/v1/commands/{id}",
+            "campaña-comando": "/campa%C3%B1a-comando",
+            "campaña-query": "/campa%C3%B1a-query",
+            "health": "/healthz",
+            "readiness": "/readyz",
+        },
+    }))
+}
+
+async fn healthy() -> Json<Value> {
+    Json(json!({"status": "ok"}))
+}
+
+/// Ready is who takes commands and can read the store.
+async fn ready(State(edge): State<Shared>) -> Result<Response, Problem> {
+    if !edge.owner.has_room() {
+        return Err(Problem::unavailable("busy", "no command is taken at the moment: too many wait, or the server stops"));
+    }
+    edge.query(|read| read.select("SELECT 1", &[])).await?;
+    document(StatusCode::OK, &json!({"status": "ok"}))
+}

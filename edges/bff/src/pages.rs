@@ -1,0 +1,60 @@
+//! Lists: a page of items, and a cursor to the next.
+
+use axum::extract::Query;
+use axum::http::Uri;
+use seedwork::Refusal;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::problem::Problem;
+
+/// The items of a page when it is not said.
+pub const LIMIT_DEFAULT: usize = 50;
+/// The most items of a page.
+pub const LIMIT_MAX: usize = 200;
+
+/// A page, as it is answered.
+#[derive(Serialize)]
+pub(crate) struct Page<T> {
+    pub items: Vec<T>,
+    /// What the next page is asked for with; null when this was the last.
+    pub next: Option<String>,
+}
+
+/// The parameters of a query.
+pub(crate) fn parameters<T: DeserializeOwned>(uri: &Uri) -> Result<T, Problem> {
+    let Query(parameters) = Query::<T>::try_from_uri(uri).map_err(|rejection| {
+        let why = rejection.body_text();
+        let named = why.split_once(" field `").and_then(|(_, rest)| rest.split_once('`')).map(|(name, _)| name.to_owned());
+        let problem = Problem::malformed("query-invalid", &why);
+        match named {
+            Some(name) => problem.at(name),
+            None => problem,
+        }
+    })?;
+    Ok(parameters)
+}
+
+/// How many items a page has.
+pub(crate) fn limit(asked: Option<&str>) -> Result<usize, Problem> {
+    let Some(text) = asked else { return Ok(LIMIT_DEFAULT) };
+    match text.parse() {
+        Ok(limit) if (1..=LIMIT_MAX).contains(&limit) => Ok(limit),
+        _ => Err(Problem::malformed("limit-invalid", format!("a page has 1 to {LIMIT_MAX} items")).at("limit")),
+    }
+}
+
+/// Where a page begins.
+pub(crate) fn cursor<T>(asked: Option<&str>, parse: impl Fn(&str) -> Option<T>) -> Result<Option<T>, Problem> {
+    let bad = || Problem::malformed("cursor-invalid", "a cursor is the `next` of an earlier page, as it came").at("cursor");
+    asked.map(|text| parse(text).ok_or_else(bad)).transpose()
+}
+
+/// A refusal of a query's parameter: it is the form of the request that is wrong.
+pub(crate) fn refused(refusal: &Refusal) -> Problem {
+    let problem = Problem::malformed("query-invalid", &refusal.message);
+    match &refusal.field {
+        Some(field) => problem.at(field.as_ref()),
+        None => problem,
+    }
+}

@@ -1,0 +1,113 @@
+//! Connections: accepted, spoken to in HTTP/1.1, and brought to an end without a request lost.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::Request;
+use axum::response::Response;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tower::Service;
+
+/// How long the head of a request may take to come, and a connection may be idle.
+const HEAD_MAX: Duration = Duration::from_secs(75);
+/// How long requests that are under way may take once the server stops.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// A socket that listens, and where.
+#[derive(Debug)]
+pub struct Listening {
+    listener: TcpListener,
+    /// Its address, with the port that it was given.
+    pub address: SocketAddr,
+}
+
+impl Listening {
+    /// Listens on an address; port 0 takes a free one.
+    ///
+    /// # Errors
+    /// When the address is taken, or is none of this machine.
+    pub async fn on(address: SocketAddr) -> io::Result<Listening> {
+        Listening::over(TcpListener::bind(address).await?)
+    }
+
+    /// Takes a socket that listens already.
+    ///
+    /// # Errors
+    /// When it has no address.
+    pub fn over(listener: TcpListener) -> io::Result<Listening> {
+        let address = listener.local_addr()?;
+        Ok(Listening { listener, address })
+    }
+}
+
+/// Serves until `shutdown` is there; then takes no more connections, lets each finish the request that it is in (ten seconds at most),
+/// and returns. The owner must still run while this does.
+pub async fn serve(listening: Listening, router: Router, shutdown: impl Future<Output = ()>) {
+    let Listening { listener, .. } = listening;
+    let (stop, stopping) = watch::channel(());
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(HEAD_MAX).pipeline_flush(true);
+    let mut shutdown = std::pin::pin!(shutdown);
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = &mut shutdown => break,
+        };
+        match accepted {
+            Ok((socket, _)) => {
+                tokio::spawn(connection(http.clone(), socket, router.clone(), stopping.clone()));
+            }
+            Err(error) if of_one_connection(&error) => {}
+            Err(error) => {
+                // Mostly too many open files: those that are open must end first.
+                tracing::error!(%error, "no connection can be accepted");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+    drop((listener, stopping));
+    stop.send_replace(());
+    if tokio::time::timeout(GRACE, stop.closed()).await.is_err() {
+        tracing::warn!(connections = stop.receiver_count(), "requests that took too long are cut off");
+    }
+}
+
+fn of_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
+}
+
+async fn connection(http: http1::Builder, socket: TcpStream, router: Router, mut stopping: watch::Receiver<()>) {
+    if let Err(error) = socket.set_nodelay(true) {
+        // It has been closed already; the next read says so.
+        tracing::debug!(%error, "a connection without TCP_NODELAY");
+    }
+    let service = service_fn(move |request: Request<Incoming>| answer(router.clone(), request));
+    let mut connection = std::pin::pin!(http.serve_connection(TokioIo::new(socket), service));
+    tokio::select! {
+        ended = connection.as_mut() => return log(ended),
+        _ = stopping.changed() => connection.as_mut().graceful_shutdown(),
+    }
+    log(connection.await);
+}
+
+fn answer(mut router: Router, request: Request<Incoming>) -> impl Future<Output = Result<Response, Infallible>> {
+    Service::call(&mut router, request.map(Body::new))
+}
+
+/// A client that goes, or says what is no HTTP, is its own affair.
+fn log(ended: Result<(), hyper::Error>) {
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a connection broke");
+    }
+}

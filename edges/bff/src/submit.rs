@@ -1,0 +1,170 @@
+//! A command on its way: put into its envelope, handed to the owner of its key, and its answer waited for.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use seedwork::Refusal;
+use seedwork::executor::{Ask, First, Listener, Outcome};
+use seedwork::message::{Command, Envelope, Packet};
+use serde_json::Value;
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+
+use crate::Edge;
+use crate::asked::Asked;
+use crate::ids::hash;
+use crate::problem::{Fields, Problem};
+
+/// How long the first answer is waited for.
+pub const FIRST_MAX: Duration = Duration::from_secs(2);
+
+/// What a command is, for its id: without an idempotency key the creation of a thing that has an id is known by that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// It makes the thing with its key, once. Sent again it is the same command.
+    Creation,
+    /// It may be asked again and again, and means something each time.
+    Other,
+}
+
+/// What became of a command.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Settled {
+    /// It is done; the outcome is there when it was waited for and came in time.
+    Done { saga: Option<Arc<str>>, told: Value, outcome: Option<Outcome> },
+    /// It is durable, and waits for its turn.
+    Waiting { command: Arc<str> },
+}
+
+/// Sends a command and waits as long as whoever asked wants.
+pub(crate) async fn submit<M: Command>(
+    edge: &Edge,
+    asked: Asked,
+    kind: Kind,
+    body: &[u8],
+    message: &M,
+    fields: Fields,
+) -> Result<Settled, Problem> {
+    let Asked { key, actor, trace, wait } = asked;
+    let keyed = key.is_some();
+    let id: Arc<str> = match (key, kind) {
+        (Some(key), _) => key,
+        (None, Kind::Creation) => format!("{}:{}", M::KIND, message.key()).into(),
+        (None, Kind::Other) => edge.ids.fresh().into(),
+    };
+    let envelope = Envelope {
+        id: id.clone(),
+        source: edge.words.source.clone(),
+        kind: edge.words.source.clone(),
+        key: edge.words.source.clone(),
+        time: edge.ids.now(),
+        trace,
+        correlation: id.clone(),
+        causation: None,
+        actor: actor.map_or_else(|| edge.words.actor.clone(), Arc::from),
+        tenant: None,
+        saga: None,
+        answer_to: Some(edge.words.answer_to.clone()),
+    };
+    let packet = Packet::of(message, envelope).map_err(|error| {
+        tracing::error!(%error, kind = M::KIND, "a command cannot be written as JSON");
+        Problem::internal()
+    })?;
+    let (first_sender, mut first) = oneshot::channel();
+    let (outcome_sender, outcome) = wait.map(|_| oneshot::channel()).unzip();
+    let listener = Box::new(Ear { first: Some(first_sender), outcome: outcome_sender });
+    edge.owner
+        .ask(Ask { packet, hash: hash(body), listener })
+        .map_err(|_| Problem::unavailable("busy", "too much is waiting to be done; try again in a second"))?;
+    let mut ended = None;
+    let mut left = FIRST_MAX;
+    if let (Some(outcome), Some(wait)) = (outcome, wait) {
+        // The sender goes with the first answer when nothing more will come, and that ends the wait as well.
+        ended = timeout(wait, outcome).await.ok().and_then(Result::ok);
+        left = left.saturating_sub(wait);
+    }
+    let answer = match first.try_recv() {
+        Ok(answer) => Ok(answer),
+        Err(oneshot::error::TryRecvError::Closed) => Err(Silence::Gone),
+        Err(oneshot::error::TryRecvError::Empty) => match timeout(left, first).await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(_)) => Err(Silence::Gone),
+            Err(_) => Err(Silence::Late),
+        },
+    };
+    match answer {
+        Ok(First::Done { saga, told }) => Ok(Settled::Done { saga, told, outcome: ended }),
+        Ok(First::Waiting) => Ok(Settled::Waiting { command: id }),
+        Ok(First::Refused(refusal)) => Err(Problem::refused(&refusal, fields)),
+        Ok(First::Mismatch) => Err(mismatch(keyed, &id)),
+        Ok(First::Invalid(why)) => Err(Problem::malformed("command-invalid", why)),
+        Ok(First::Unavailable(why)) => Err(Problem::unavailable("unavailable", why)),
+        Err(silence) => Err(silence.problem(&id)),
+    }
+}
+
+fn mismatch(keyed: bool, id: &str) -> Problem {
+    let (field, why) = if keyed {
+        ("Idempotency-Key", format!("the idempotency key {id:?} was used for another request"))
+    } else {
+        ("id", "this id was used for another request".to_owned())
+    };
+    Problem::refused(&Refusal::conflict("idempotency-mismatch", why), |field| field.into()).at(field)
+}
+
+/// Why there is no first answer.
+enum Silence {
+    Gone,
+    Late,
+}
+
+impl Silence {
+    fn problem(self, command: &str) -> Problem {
+        let (code, why) = match self {
+            Silence::Gone => ("stopping", "the server stops; whether this was done is not known: ask again, with the same id"),
+            Silence::Late => {
+                ("no-answer", "there is no answer yet; whether this is done is not known: ask again, with the same id")
+            }
+        };
+        Problem::unavailable(code, why).with(serde_json::json!({"command": command}))
+    }
+}
+
+/// Hears what becomes of one command, on the owner's thread.
+struct Ear {
+    first: Option<oneshot::Sender<First>>,
+    outcome: Option<oneshot::Sender<Outcome>>,
+}
+
+impl Listener for Ear {
+    fn first(&mut self, first: &First) {
+        if !matches!(first, First::Done { saga: Some(_), .. }) {
+            // Nothing more will come. The first answer must be there before the other channel closes, which wakes whoever waits.
+            let ended = self.outcome.take();
+            self.tell(first);
+            drop(ended);
+        } else {
+            self.tell(first);
+        }
+    }
+
+    fn outcome(&mut self, outcome: &Outcome) {
+        if let Some(sender) = self.outcome.take() {
+            // Whoever asked may have gone.
+            let _heard = sender.send(outcome.clone());
+        }
+    }
+
+    fn waits(&self) -> bool {
+        self.outcome.as_ref().is_some_and(|outcome| !outcome.is_closed())
+    }
+}
+
+impl Ear {
+    fn tell(&mut self, first: &First) {
+        if let Some(sender) = self.first.take() {
+            // Whoever asked may have gone.
+            let _heard = sender.send(first.clone());
+        }
+    }
+}

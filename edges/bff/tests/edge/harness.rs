@@ -1,0 +1,148 @@
+//! The edge over a real executor: SQLite in a folder of its own, the embedded broker, all contexts; requests without a socket.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::http::{HeaderMap, Request, StatusCode};
+use bff::Bff;
+use seedwork::broker::Embedded;
+use seedwork::clock::{Chance, Clock, SystemClock};
+use seedwork::executor::owner::{self, Handle};
+use seedwork::executor::{Executor, Settings, Stop};
+use seedwork::store::Partition;
+use seedwork::store::sqlite::{Readers, Sqlite};
+use seedwork::view::Read;
+use serde_json::Value;
+use tower::ServiceExt;
+
+/// The edge and what stands behind it; stopped and its folder deleted when it goes.
+pub struct Edge {
+    pub router: Router,
+    pub owner: Handle,
+    thread: Option<JoinHandle<Result<(), Stop>>>,
+    folder: PathBuf,
+}
+
+/// What was answered.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub text: String,
+    /// The text as JSON; null when it is none.
+    pub json: Value,
+}
+
+impl Edge {
+    pub fn start() -> Edge {
+        Edge::with(|read| read)
+    }
+
+    /// With something between the edge and what it reads.
+    pub fn with(between: impl FnOnce(Arc<dyn Read + Send + Sync>) -> Arc<dyn Read + Send + Sync>) -> Edge {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let folder = std::env::temp_dir().join(format!("alpes-edge-{}-{number}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let path = folder.join("store.db");
+        let settings = campaign::Settings::default();
+        let contexts = vec![campaign::context(settings), partner::context(), tracking::context()];
+        let plans = bff::plans(&contexts);
+        let partitions: Vec<Partition> =
+            contexts.iter().map(|context| Partition { context: context.name().into(), number: 0 }).collect();
+        let mut executor = Executor::new(
+            contexts,
+            Settings { partitions: 1, epoch: 1 },
+            Box::new(Sqlite::open(&path).unwrap()),
+            Box::new(Embedded::new(partitions.clone())),
+            Box::new(SystemClock::default()),
+            Chance::seeded(1),
+        )
+        .unwrap();
+        partitions.iter().for_each(|partition| executor.take(partition).unwrap());
+        let (owner, thread) = owner::start(executor).unwrap();
+        let bff = Bff {
+            owner: owner.clone(),
+            read: between(Arc::new(Readers::new(&path))),
+            clock: Box::new(SystemClock::default()),
+            chance: Chance::seeded(2),
+            plans,
+            campaigns: settings,
+        };
+        Edge { router: bff.router(), owner, thread: Some(thread), folder }
+    }
+
+    /// Sends a request: `GET /path` or `POST /path`, headers, and a body.
+    pub async fn ask(&self, what: &str, headers: &[(&str, &str)], body: impl Into<Body>) -> Answer {
+        let (method, path) = what.split_once(' ').unwrap();
+        let mut request = Request::builder().method(method).uri(path);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        answer(self.router.clone().oneshot(request.body(body.into()).unwrap()).await.unwrap()).await
+    }
+
+    pub async fn get(&self, path: &str) -> Answer {
+        self.ask(&format!("GET {path}"), &[], Body::empty()).await
+    }
+
+    pub async fn post(&self, path: &str, body: impl Into<Body>) -> Answer {
+        self.ask(&format!("POST {path}"), &[], body).await
+    }
+
+    /// Posts and waits for the outcome.
+    pub async fn wait(&self, path: &str, body: impl Into<Body>) -> Answer {
+        self.ask(&format!("POST {path}"), &[("prefer", "wait=30")], body).await
+    }
+
+    /// Waits until a saga has ended.
+    pub async fn ended(&self, saga: &str) -> Value {
+        for _ in 0..600 {
+            let told = self.get(&format!("/v1/sagas/{saga}")).await.json;
+            if told["status"] == "completed" || told["status"] == "undone" {
+                return told;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("the saga {saga} does not end");
+    }
+}
+
+pub async fn answer(response: axum::response::Response) -> Answer {
+    let (parts, body) = response.into_parts();
+    let text = String::from_utf8(to_bytes(body, usize::MAX).await.unwrap().into()).unwrap();
+    let json = serde_json::from_str(&text).unwrap_or_default();
+    Answer { status: parts.status, headers: parts.headers, text, json }
+}
+
+impl Drop for Edge {
+    fn drop(&mut self) {
+        self.owner.stop();
+        if let Some(thread) = self.thread.take() {
+            let ended = thread.join();
+            if !std::thread::panicking() {
+                assert!(matches!(ended, Ok(Ok(()))), "the owner ended badly: {ended:?}");
+            }
+        }
+        std::fs::remove_dir_all(&self.folder).unwrap();
+    }
+}
+
+/// A campaign as `/v1` takes it.
+pub fn campaign(id: &str, partners: &[&str]) -> Value {
+    let people = partners.iter().map(|id| serde_json::json!({"id": id, "kind": "influencer", "name": format!("Name of {id}")}));
+    serde_json::json!({
+        "id": id, "name": "Moda", "brand": "b-1", "budget": {"amount": "15000.00", "currency": "USD"},
+        "participants": people.collect::<Vec<_>>(),
+    })
+}
+
+/// Microseconds since 1970.
+pub fn now() -> i64 {
+    SystemClock::default().now()
+}

@@ -1,0 +1,9 @@
+//! The edge from outside, over a real executor: what goes in, what comes out, and every way to say no.
+
+mod bad_input;
+mod harness;
+mod idempotency;
+mod outcomes;
+mod reading;
+mod seed_003;
+mod serving;

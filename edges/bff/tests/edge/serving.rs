@@ -1,0 +1,109 @@
+//! Over a socket: bytes in, bytes out, and a stop that loses nothing.
+
+use std::net::SocketAddr;
+
+use bff::{Listening, serve};
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use crate::harness::{Edge, campaign};
+
+struct Server {
+    edge: Edge,
+    address: SocketAddr,
+    stop: oneshot::Sender<()>,
+    ended: JoinHandle<()>,
+}
+
+impl Server {
+    async fn start() -> Server {
+        let edge = Edge::start();
+        let listening = Listening::on(([127, 0, 0, 1], 0).into()).await.unwrap();
+        let address = listening.address;
+        let (stop, stopped) = oneshot::channel();
+        let until = async move { stopped.await.unwrap_or_default() };
+        let ended = tokio::spawn(serve(listening, edge.router.clone(), until));
+        Server { edge, address, stop, ended }
+    }
+
+    /// Sends bytes on a connection of their own and reads until the server closes it.
+    async fn exchange(&self, bytes: &[u8]) -> String {
+        let mut socket = TcpStream::connect(self.address).await.unwrap();
+        // The server may answer and close before it has read everything.
+        let _sent = socket.write_all(bytes).await;
+        let mut answer = Vec::new();
+        let _read = socket.read_to_end(&mut answer).await;
+        String::from_utf8(answer).unwrap()
+    }
+}
+
+fn request(head: &str, body: &str) -> Vec<u8> {
+    format!("{head} HTTP/1.1\r\nhost: alpes\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}", body.len()).into_bytes()
+}
+
+fn status(answer: &str) -> &str {
+    answer.get(9..12).unwrap_or(answer)
+}
+
+fn body(answer: &str) -> Value {
+    answer.split_once("\r\n\r\n").and_then(|(_, body)| serde_json::from_str(body).ok()).unwrap_or_default()
+}
+
+#[tokio::test]
+async fn seed_003_works_with_raw_bytes_and_percent_encoded() {
+    let server = Server::start().await;
+    let printed = include_str!("../../../../walks/data/seed-003.json");
+    let head = "POST /campaña-comando HTTP/1.1\r\nhost: alpes\r\nconnection: close\r\ncontent-type: aplication/json\r\n";
+    let answer = server.exchange(format!("{head}content-length: {}\r\n\r\n{printed}", printed.len()).as_bytes()).await;
+    assert_eq!((status(&answer), &body(&answer)["id"]), ("202", &json!("c-12345")), "{answer}");
+    for path in ["/campaña-query/c-12345", "/campa%C3%B1a-query/c-12345", "/campa%c3%b1a-query/c-12345", "/campana-query/c-12345"]
+    {
+        let answer = server.exchange(&request(&format!("GET {path}"), "")).await;
+        assert_eq!((status(&answer), &body(&answer)["id"]), ("200", &json!("c-12345")), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn who_sends_ten_megabytes_can_read_why_not() {
+    let server = Server::start().await;
+    let large = "x".repeat(10 << 20);
+    let answer = server.exchange(&request("POST /v1/campaigns", &large)).await;
+    assert_eq!((status(&answer), &body(&answer)["code"]), ("413", &json!("body-too-large")), "{answer}");
+    let head = "POST /v1/campaigns HTTP/1.1\r\nhost: alpes\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n";
+    let chunked = format!("{head}{:x}\r\n{large}\r\n0\r\n\r\n", large.len());
+    let answer = server.exchange(chunked.as_bytes()).await;
+    assert_eq!((status(&answer), &body(&answer)["code"]), ("413", &json!("body-too-large")), "{answer}");
+}
+
+#[tokio::test]
+async fn what_is_no_http_is_400_and_harms_nobody() {
+    let server = Server::start().await;
+    assert_eq!(status(&server.exchange(b"\x16\x03\x01 hello\r\n\r\n").await), "400");
+    let answer = server.exchange(&request("GET /healthz", "")).await;
+    assert_eq!(status(&answer), "200", "{answer}");
+}
+
+#[tokio::test]
+async fn a_stop_lets_requests_end_and_takes_no_more() {
+    let server = Server::start().await;
+    let people: Vec<String> = (0..500).map(|at| format!("p-{at}")).collect();
+    let campaign = campaign("c-1", &people.iter().map(String::as_str).collect::<Vec<_>>()).to_string();
+    let head = "POST /v1/campaigns HTTP/1.1\r\nhost: alpes\r\nprefer: wait=30\r\n";
+    let mut socket = TcpStream::connect(server.address).await.unwrap();
+    let mut idle = TcpStream::connect(server.address).await.unwrap();
+    socket.write_all(format!("{head}content-length: {}\r\n\r\n{campaign}", campaign.len()).as_bytes()).await.unwrap();
+    // The request has arrived when its saga is there.
+    while server.edge.get("/v1/sagas?key=c-1").await.json["items"] == json!([]) {
+        tokio::task::yield_now().await;
+    }
+    server.stop.send(()).unwrap();
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).await.unwrap();
+    assert_eq!((status(&answer), &body(&answer)["status"]), ("201", &json!("completed")), "{answer}");
+    assert_eq!(idle.read(&mut [0; 1]).await.unwrap(), 0, "an idle connection is closed");
+    server.ended.await.unwrap();
+    assert!(TcpStream::connect(server.address).await.is_err(), "nobody listens any more");
+}

@@ -1,0 +1,267 @@
+//! The generator: clients on one thread, each of which asks, waits for the answer, checks it and asks again.
+
+use std::cell::{Cell, RefCell};
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::Duration;
+
+use seedwork::clock::{Clock, SystemClock};
+use tokio::sync::Notify;
+use tokio::task::{JoinSet, LocalSet};
+
+use super::client::Connection;
+use super::load::{Expected, FIRST, Load};
+use super::machine::{Gauge, Reading};
+use crate::trouble::Trouble;
+
+/// How long a load runs before it is measured.
+const WARM_UP: Duration = Duration::from_secs(2);
+
+/// What was measured of one row.
+#[derive(Debug)]
+pub struct Measured {
+    /// How long.
+    pub took: Duration,
+    /// How long each answer took that came in this time, in order of length, in microseconds.
+    pub latencies: Vec<u32>,
+    /// The counters at its beginning and its end.
+    pub readings: (Reading, Reading),
+}
+
+/// When a load ends.
+#[derive(Clone, Copy, Debug)]
+pub enum Until {
+    /// So long after it has warmed up.
+    Time(Duration),
+    /// When so many were asked and answered; measured from the first.
+    Count(u64),
+}
+
+/// What the clients share.
+struct Shared {
+    clock: SystemClock,
+    next: Cell<u64>,
+    end: Cell<u64>,
+    measuring: Cell<bool>,
+    latencies: RefCell<Vec<u32>>,
+    /// Answers that were not as expected, and the first of them.
+    wrong: Cell<u64>,
+    first: RefCell<Option<String>>,
+    /// Something is wrong, or a client has nothing more to ask.
+    news: Notify,
+}
+
+/// Puts a load on a server and measures it. `first` is the first number; the next free one is returned beside what was measured.
+///
+/// # Errors
+/// When an answer is not as expected, a connection breaks, or the person at the keyboard has had enough.
+pub fn drive(
+    server: SocketAddr,
+    gauge: &Gauge,
+    load: &Load,
+    clients: u16,
+    first: u64,
+    until: Until,
+) -> Result<(Measured, u64), Trouble> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Trouble::new(format!("cannot start the generator: {error}")))?;
+    let shared = Rc::new(Shared {
+        clock: SystemClock::default(),
+        next: Cell::new(first),
+        end: Cell::new(match until {
+            Until::Time(_) => u64::MAX,
+            Until::Count(count) => first.saturating_add(count),
+        }),
+        measuring: Cell::new(false),
+        latencies: RefCell::new(Vec::new()),
+        wrong: Cell::new(0),
+        first: RefCell::new(None),
+        news: Notify::new(),
+    });
+    let readings = LocalSet::new().block_on(&runtime, measure(server, gauge, load, clients, until, &shared))?;
+    if let Some(told) = shared.first.take() {
+        let more = match shared.wrong.get() {
+            0 | 1 => String::new(),
+            wrong => format!(" ({wrong} in all)"),
+        };
+        return Err(Trouble::new(format!("{}, {clients} clients: an answer was not as expected{more}: {told}", load.name)));
+    }
+    let ((from, before), (to, after)) = readings;
+    let mut latencies = shared.latencies.take();
+    latencies.sort_unstable();
+    if latencies.is_empty() {
+        return Err(Trouble::new(format!("{}, {clients} clients: nothing was answered in {:?}", load.name, to - from)));
+    }
+    Ok((Measured { took: to - from, latencies, readings: (before, after) }, shared.next.get()))
+}
+
+type Moment = (Duration, Reading);
+
+async fn measure(
+    server: SocketAddr,
+    gauge: &Gauge,
+    load: &Load,
+    clients: u16,
+    until: Until,
+    shared: &Rc<Shared>,
+) -> Result<(Moment, Moment), Trouble> {
+    let mut connections = Vec::with_capacity(clients.into());
+    for _ in 0..clients {
+        connections.push(Connection::open(server).await.map_err(Trouble::new)?);
+    }
+    if let Some(connection) = connections.first_mut() {
+        prepare(connection, load).await?;
+    }
+    let now = || (shared.clock.monotonic(), gauge.read());
+    let mut started = now();
+    shared.measuring.set(matches!(until, Until::Count(_)));
+    let mut tasks = JoinSet::new();
+    for connection in connections {
+        tasks.spawn_local(client(connection, load.clone(), shared.clone()));
+    }
+    let stopped = async {
+        match until {
+            Until::Time(measured) => {
+                tokio::time::sleep(WARM_UP).await;
+                started = now();
+                shared.measuring.set(true);
+                tokio::time::sleep(measured).await;
+                let ended = now();
+                shared.measuring.set(false);
+                ended
+            }
+            Until::Count(_) => {
+                joined(&mut tasks, shared).await;
+                now()
+            }
+        }
+    };
+    let ended = tokio::select! {
+        ended = stopped => ended,
+        () = shared.news.notified() => now(),
+        interrupted = tokio::signal::ctrl_c() => {
+            return Err(match interrupted {
+                Ok(()) => Trouble::new("interrupted: nothing was measured to its end"),
+                Err(error) => Trouble::new(format!("cannot listen for Ctrl-C: {error}")),
+            });
+        }
+    };
+    // Whoever has asked is answered, so that the server is quiet before its next row.
+    shared.end.set(0);
+    joined(&mut tasks, shared).await;
+    Ok((started, ended))
+}
+
+async fn joined(clients: &mut JoinSet<()>, shared: &Shared) {
+    while let Some(ended) = clients.join_next().await {
+        if let Err(error) = ended {
+            shared.complain(format!("a client of the generator broke: {error}"));
+        }
+    }
+}
+
+/// Asks what the load needs to have been asked before.
+async fn prepare(connection: &mut Connection, load: &Load) -> Result<(), Trouble> {
+    for request in &load.before {
+        let answered = match connection.ask(request).await {
+            Ok(answer) => Expected::Done.check(&answer),
+            Err(told) => Err(told),
+        };
+        answered.map_err(|told| Trouble::new(format!("{}: cannot be prepared: {told}", load.name)))?;
+    }
+    Ok(())
+}
+
+impl Shared {
+    fn complain(&self, told: String) {
+        self.wrong.set(self.wrong.get() + 1);
+        self.first.borrow_mut().get_or_insert(told);
+        self.end.set(0);
+        self.news.notify_one();
+    }
+}
+
+async fn client(mut connection: Connection, mut load: Load, shared: Rc<Shared>) {
+    loop {
+        let number = shared.next.get();
+        if number >= shared.end.get() {
+            return;
+        }
+        shared.next.set(number + 1);
+        let (request, expected) = load.numbered(number);
+        let from = shared.clock.monotonic();
+        let told = match connection.ask(request).await {
+            Ok(answer) => expected.check(&answer),
+            Err(told) => Err(told),
+        };
+        match told {
+            Ok(()) if shared.measuring.get() => {
+                let took = shared.clock.monotonic().saturating_sub(from).as_micros();
+                shared.latencies.borrow_mut().push(u32::try_from(took).unwrap_or(u32::MAX));
+            }
+            Ok(()) => {}
+            Err(told) => return shared.complain(format!("number {}: {told}", number - FIRST)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
+    use std::thread::JoinHandle;
+
+    /// A server of one connection that gives these answers, and counts the requests.
+    #[expect(clippy::disallowed_methods, reason = "the other side of the connection")]
+    fn server(answers: Vec<&'static str>) -> (SocketAddr, JoinHandle<usize>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let thread = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut asked = 0;
+            for answer in answers {
+                let mut buffer = [0; 4096];
+                if stream.read(&mut buffer).unwrap() == 0 {
+                    break;
+                }
+                asked += 1;
+                stream.write_all(answer.as_bytes()).unwrap();
+            }
+            asked
+        });
+        (address, thread)
+    }
+
+    const DONE: &str = "HTTP/1.1 201 Created\r\nContent-Length: 22\r\n\r\n{\"status\":\"completed\"}";
+
+    fn three(address: SocketAddr) -> Result<(Measured, u64), Trouble> {
+        drive(address, &Gauge::new(None, &std::env::temp_dir()), &Load::campaigns("t", 1), 1, FIRST, Until::Count(3))
+    }
+
+    #[test]
+    fn so_many_are_asked_and_each_answer_is_measured() {
+        let (address, thread) = server(vec![DONE; 4]);
+        let (measured, next) = three(address).unwrap();
+        assert_eq!((measured.latencies.len(), next), (3, FIRST + 3));
+        assert_eq!(thread.join().unwrap(), 3);
+    }
+
+    #[test]
+    fn an_answer_that_is_not_expected_stops_the_measurement_and_is_told() {
+        let (address, thread) = server(vec![DONE, "HTTP/1.1 503 Busy\r\nContent-Length: 4\r\n\r\nfull"]);
+        let told = three(address).unwrap_err().to_string();
+        assert!(told.contains("number 1") && told.contains("503") && told.contains("full"), "{told}");
+        assert_eq!(thread.join().unwrap(), 2);
+    }
+
+    #[test]
+    fn a_connection_that_breaks_is_told() {
+        let (address, thread) = server(vec![DONE]);
+        let told = three(address).unwrap_err().to_string();
+        assert!(told.contains("number 1"), "{told}");
+        thread.join().unwrap();
+    }
+}

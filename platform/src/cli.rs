@@ -1,0 +1,165 @@
+//! The command line.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Business processes whose steps all happen or are all undone.
+#[derive(Debug, Parser)]
+#[command(name = "alpes", version, args_conflicts_with_subcommands = true)]
+pub struct Cli {
+    #[command(flatten)]
+    pub serve: Serve,
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// What the binary can do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the server (also what `alpes` alone does)
+    Serve(Serve),
+    /// Measure this machine: a server of its own in a new data directory, driven over HTTP
+    Bench {
+        #[command(subcommand)]
+        what: Bench,
+    },
+}
+
+/// How the server runs.
+#[derive(Clone, Debug, Args)]
+pub struct Serve {
+    /// Port to listen on; 0 takes a free one
+    #[arg(long, env = "ALPES_PORT", default_value_t = 8000)]
+    pub port: u16,
+    /// Directory of the store; made if it is missing
+    #[arg(long, env = "ALPES_DATA", default_value = "alpes-data", value_name = "DIR")]
+    pub data: PathBuf,
+    /// Address to listen on
+    #[arg(long, default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST), value_name = "ADDRESS")]
+    pub host: IpAddr,
+    /// Listen on an address that other machines reach: whoever reaches it may do everything
+    #[arg(long)]
+    pub trust_network: bool,
+    /// Threads that speak HTTP, beside the one that owns the store
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub workers: u16,
+}
+
+/// What can be measured.
+#[derive(Debug, Subcommand)]
+pub enum Bench {
+    /// Registration sagas per second, from the request to the saga's end
+    Sagas {
+        #[command(flatten)]
+        common: Common,
+        #[command(flatten)]
+        rows: Rows,
+        /// What is asked of it
+        #[arg(long, value_enum, default_value_t = Sagas::All)]
+        load: Sagas,
+    },
+    /// Durable commands per second: one cheap command, each a change
+    Commands {
+        #[command(flatten)]
+        common: Common,
+        #[command(flatten)]
+        rows: Rows,
+    },
+    /// One campaign of many participants, completed and undone
+    FanOut {
+        #[command(flatten)]
+        common: Common,
+        /// Participants of the campaign
+        #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u16).range(1..=1000))]
+        participants: u16,
+        /// Campaigns of each kind, one after the other
+        #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=1000))]
+        rounds: u16,
+    },
+    /// Memory of the server after so many campaigns
+    Memory {
+        #[command(flatten)]
+        common: Common,
+        /// Campaigns to register
+        #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..))]
+        campaigns: u64,
+    },
+}
+
+/// What every measurement needs to know.
+#[derive(Clone, Debug, Args)]
+pub struct Common {
+    /// Drive this server instead of one of its own; then nothing is known of its CPU, disk and memory
+    #[arg(long, value_name = "URL")]
+    pub url: Option<String>,
+    /// Where the data directories are made, and deleted again: the disk that is measured
+    #[arg(long, default_value = ".", value_name = "DIR")]
+    pub data: PathBuf,
+    /// Print JSON instead of a table
+    #[arg(long)]
+    pub json: bool,
+    /// Threads of the server that speak HTTP
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub workers: Option<u16>,
+}
+
+/// The rows of a table.
+#[derive(Clone, Debug, Args)]
+pub struct Rows {
+    /// How long each row is measured, after two seconds of warming up
+    #[arg(long, default_value_t = 5, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub seconds: u64,
+    /// Clients that ask at once, a row for each number; each asks again as soon as it is answered
+    #[arg(long, value_delimiter = ',', default_value = "1,8,64", value_parser = clap::value_parser!(u16).range(1..=4096))]
+    pub clients: Vec<u16>,
+}
+
+/// A load of registration sagas.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Sagas {
+    /// One participant
+    One,
+    /// Ten participants
+    Ten,
+    /// One participant, and every tenth campaign is refused at row 3 and undone
+    Refused,
+    /// One participant, all campaigns of one brand
+    Brand,
+    /// Each of these
+    All,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn nothing_more_is_needed_to_serve() {
+        let cli = Cli::try_parse_from(["alpes", "--port", "9000", "--data", "d"]).unwrap();
+        assert!(cli.command.is_none());
+        assert_eq!((cli.serve.port, cli.serve.data.to_str()), (9000, Some("d")));
+        let Some(Command::Serve(serve)) = Cli::try_parse_from(["alpes", "serve", "--port", "0"]).unwrap().command else {
+            panic!("serve is a command");
+        };
+        assert_eq!((serve.port, serve.host.is_loopback(), serve.trust_network), (0, true, false));
+        assert!(Cli::try_parse_from(["alpes", "--port", "1", "serve"]).is_err(), "which of the two is meant?");
+    }
+
+    #[test]
+    fn rows_are_read_from_one_word() {
+        let cli = Cli::try_parse_from(["alpes", "bench", "sagas", "--clients", "1,64", "--load", "refused"]).unwrap();
+        let Some(Command::Bench { what: Bench::Sagas { rows, load, .. } }) = cli.command else {
+            panic!("bench sagas is a command")
+        };
+        assert_eq!((rows.clients, load), (vec![1, 64], Sagas::Refused));
+        assert!(Cli::try_parse_from(["alpes", "bench", "sagas", "--clients", "0"]).is_err());
+    }
+}

@@ -1,0 +1,296 @@
+//! `alpes serve`: one process that holds a data directory, owns every partition of every context, and answers HTTP until it is told to
+//! stop.
+
+use std::io::Write;
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use seedwork::broker::embedded::Embedded;
+use seedwork::clock::{Chance, Clock, SystemClock};
+use seedwork::executor::owner::{self, Handle};
+use seedwork::executor::{self, Executor, Stop};
+use seedwork::store::sqlite::{Readers, Sqlite};
+use seedwork::store::{Partition, StoreError};
+use tokio::net::{TcpListener, TcpSocket};
+use tokio::sync::oneshot;
+
+use crate::cli::Serve;
+use crate::lock::DataDirectory;
+use crate::trouble::Trouble;
+
+/// Partitions of every context: a process alone needs no more.
+const PARTITIONS: u16 = 1;
+/// Connections that may wait to be taken.
+const BACKLOG: u32 = 1024;
+/// How long requests in flight have to finish once the server was told to stop.
+const GRACE: Duration = Duration::from_secs(15);
+
+/// How the server runs.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where it listens; port 0 takes a free one.
+    pub address: SocketAddr,
+    /// The directory of the store; made if it is missing.
+    pub data: PathBuf,
+    /// Whether it may listen where other machines can reach it.
+    pub trust_network: bool,
+    /// Threads that speak HTTP, beside the one that owns the store.
+    pub workers: usize,
+}
+
+impl From<Serve> for Settings {
+    fn from(told: Serve) -> Settings {
+        Settings {
+            address: SocketAddr::new(told.host, told.port),
+            data: told.data,
+            trust_network: told.trust_network,
+            workers: told.workers.into(),
+        }
+    }
+}
+
+type Owner = JoinHandle<Result<(), Stop>>;
+
+/// Runs the server until a signal stops it.
+///
+/// # Errors
+/// When it cannot start, or the store could no longer be written; one line says what to do.
+pub fn run(settings: &Settings) -> Result<(), Trouble> {
+    let host = settings.address.ip();
+    if !is_own(host) && !settings.trust_network {
+        return Err(Trouble::new(format!(
+            "--host {host} can be reached by other machines, and whoever reaches this server may do everything: \
+             leave it out, or add --trust-network if you trust that network"
+        )));
+    }
+    let mut data = DataDirectory::take(&settings.data)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(settings.workers)
+        .thread_name("http")
+        .enable_all()
+        .build()
+        .map_err(|error| Trouble::new(format!("cannot start the threads that speak HTTP ({error})")))?;
+    let listener = {
+        let _inside = runtime.enter();
+        listen(settings.address)?
+    };
+    let address = listener.local_addr().map_err(|error| Trouble::new(format!("cannot tell where it listens ({error})")))?;
+    data.announce(address)?;
+    let store = data.store();
+    let (handle, owner) = own(&store)?;
+    let ended = runtime.block_on(async {
+        let signals = Signals::listen()?;
+        greet(address, &store);
+        attend(listener, handle, owner, Readers::new(&store), signals).await
+    });
+    // What still runs belongs to nobody: its answers cannot be sent any more.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    drop(data);
+    ended
+}
+
+/// Whether only programs of this machine reach that address.
+fn is_own(host: IpAddr) -> bool {
+    host.to_canonical().is_loopback()
+}
+
+/// Listens. A port that was in use a moment ago may be taken again.
+fn listen(address: SocketAddr) -> Result<TcpListener, Trouble> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() };
+    let listening = socket.and_then(|socket| {
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        socket.listen(BACKLOG)
+    });
+    listening.map_err(|error| {
+        let what_to_do = match error.kind() {
+            std::io::ErrorKind::AddrInUse => "another program listens there: stop it, or choose another port with --port",
+            std::io::ErrorKind::PermissionDenied => "ports below 1024 need rights: choose another with --port",
+            std::io::ErrorKind::AddrNotAvailable => "this machine has no such address: choose another with --host",
+            _ => "choose another address with --host and --port",
+        };
+        Trouble::new(format!("cannot listen on {address} ({error}): {what_to_do}"))
+    })
+}
+
+/// Opens the store, takes every partition of every context and starts the owner's thread.
+fn own(path: &Path) -> Result<(Handle, Owner), Trouble> {
+    let unusable = |error: StoreError| unusable(path, &error);
+    let store = Sqlite::open(path).map_err(unusable)?;
+    let contexts = crate::contexts();
+    let partitions: Vec<Partition> = contexts
+        .iter()
+        .flat_map(|context| (0..PARTITIONS).map(|number| Partition { context: context.name().into(), number }))
+        .collect();
+    let clock = SystemClock::default();
+    let epoch = u64::try_from(clock.now() / 1000).map_err(|_| Trouble::new("this machine's clock stands before 1970: set it"))?;
+    let chance =
+        Chance::from_system().map_err(|error| Trouble::new(format!("the operating system gives no randomness ({error})")))?;
+    let settings = executor::Settings { partitions: PARTITIONS, epoch };
+    let broker = Box::new(Embedded::new(partitions.clone()));
+    let opened = Executor::new(contexts, settings, Box::new(store), broker, Box::new(clock), chance);
+    let mut executor = opened.map_err(unusable)?;
+    for partition in &partitions {
+        executor.take(partition).map_err(unusable)?;
+    }
+    owner::start(executor).map_err(|error| Trouble::new(format!("cannot start the thread that owns the store ({error})")))
+}
+
+/// A store that cannot be opened or taken: which, why, and what to do.
+fn unusable(path: &Path, error: &StoreError) -> Trouble {
+    let (shown, text) = (path.display().to_string(), error.to_string());
+    let told = if text.contains(&shown) { text } else { format!("{shown} cannot be used: {text}") };
+    let what_to_do = [
+        ("locked", ". Another program holds the file: close it, then start again"),
+        ("malformed", ". The file is damaged: put a copy in its place, then start again"),
+        ("disk is full", ". Make room on the disk, then start again"),
+        ("unable to open", ". Look whether it is a file that you may read and write, or name another directory with --data"),
+    ];
+    let advice = what_to_do.iter().find(|(sign, _)| told.contains(sign)).map_or("", |(_, advice)| advice);
+    Trouble::new(format!("{told}{advice}"))
+}
+
+/// Says where it is, and what to try.
+fn greet(address: SocketAddr, store: &Path) {
+    let text = format!(
+        "Alpes listens on http://{address} and keeps its data in {}\n\
+         Try   curl -H 'Content-Type: application/json' -H 'Prefer: wait=10' http://{address}/v1/campaigns -d \
+         '{{\"id\":\"c-1\",\"name\":\"Moda\",\"brand\":\"b-1\",\"budget\":{{\"amount\":\"15000.00\",\"currency\":\"USD\"}},\
+         \"participants\":[{{\"id\":\"p-1\",\"kind\":\"influencer\",\"name\":\"Alice Doe\"}}]}}'\n\
+         Stop  with Ctrl-C\n",
+        store.display()
+    );
+    // Whoever started it may have closed this end: that is no reason not to serve.
+    let mut out = std::io::stdout().lock();
+    let _unread = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
+/// Serves until a signal comes, then finishes what has begun; or until the owner can no longer go on.
+async fn attend(
+    listener: TcpListener,
+    handle: Handle,
+    owner: Owner,
+    readers: Readers,
+    mut signals: Signals,
+) -> Result<(), Trouble> {
+    let mut owner = tokio::task::spawn_blocking(move || owner.join());
+    let (stop, stopped) = oneshot::channel::<()>();
+    let chance =
+        Chance::from_system().map_err(|error| Trouble::new(format!("the operating system gives no randomness ({error})")))?;
+    let edge = bff::Bff {
+        owner: handle.clone(),
+        read: std::sync::Arc::new(readers),
+        clock: Box::new(SystemClock::default()),
+        chance,
+        plans: bff::plans(&crate::contexts()),
+        campaigns: campaign::Settings::default(),
+    };
+    let listening = bff::Listening::over(listener).map_err(|error| Trouble::new(format!("cannot tell where it listens ({error})")))?;
+    let serving = bff::serve(listening, edge.router(), async move {
+        // Told to stop, or nobody is left who could tell.
+        let _either = stopped.await;
+    });
+    tokio::pin!(serving);
+    tokio::select! {
+        ended = &mut owner => return Err(broken(ended)),
+        () = &mut serving => return Err(Trouble::new("the port was closed from outside: start again")),
+        () = signals.next() => {}
+    }
+    let _told = stop.send(());
+    tokio::select! {
+        ended = &mut owner => return Err(broken(ended)),
+        finished = tokio::time::timeout(GRACE, &mut serving) => {
+            if finished.is_err() {
+                tracing::warn!("requests were still waiting after {GRACE:?}: their connections are closed");
+            }
+        }
+        () = signals.next() => tracing::warn!("told to stop a second time: requests in flight are not waited for"),
+    }
+    handle.stop();
+    match owner.await {
+        Ok(Ok(Ok(()))) => Ok(()),
+        ended => Err(broken(ended)),
+    }
+}
+
+/// Why the owner's thread has ended though nobody stopped it.
+fn broken(ended: Result<std::thread::Result<Result<(), Stop>>, tokio::task::JoinError>) -> Trouble {
+    let why = match ended {
+        Ok(Ok(Err(Stop::Crash(why)))) => format!("the store could not be read or written ({why})"),
+        Ok(Ok(Ok(()))) => "the thread that owns the store has ended by itself".to_owned(),
+        Ok(Err(_)) | Err(_) => {
+            "a defect of Alpes broke the thread that owns the store; please report what stands above".to_owned()
+        }
+    };
+    Trouble::new(format!(
+        "{why}, so this process ends. Nothing that was acknowledged is lost: look after the disk, then start it again; it goes on from there"
+    ))
+}
+
+/// Ctrl-C, and what a service manager sends.
+struct Signals {
+    #[cfg(unix)]
+    interrupt: tokio::signal::unix::Signal,
+    #[cfg(unix)]
+    terminate: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    /// From here on signals are heard, and no longer end the process by themselves.
+    fn listen() -> Result<Signals, Trouble> {
+        #[cfg(unix)]
+        {
+            use tokio::signal::unix::{SignalKind, signal};
+            let heard = |kind| signal(kind).map_err(|error| Trouble::new(format!("cannot listen for signals ({error})")));
+            Ok(Signals { interrupt: heard(SignalKind::interrupt())?, terminate: heard(SignalKind::terminate())? })
+        }
+        #[cfg(not(unix))]
+        Ok(Signals {})
+    }
+
+    /// Waits for the next.
+    async fn next(&mut self) {
+        #[cfg(unix)]
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+        #[cfg(not(unix))]
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_this_machines_own_addresses_need_no_trust() {
+        for own in ["127.0.0.1", "127.8.9.1", "::1", "::ffff:127.0.0.1"] {
+            assert!(is_own(own.parse().unwrap()), "{own}");
+        }
+        for open in ["0.0.0.0", "::", "192.168.1.5", "::ffff:10.0.0.1", "8.8.8.8"] {
+            assert!(!is_own(open.parse().unwrap()), "{open}");
+        }
+    }
+
+    #[test]
+    fn a_store_that_cannot_be_used_is_named_once_with_what_to_do() {
+        let told = |text: &str| unusable(Path::new("d/alpes.db"), &StoreError(text.to_owned())).to_string();
+        assert!(told("cannot take a partition: database is locked").ends_with("close it, then start again"));
+        assert_eq!(told("cannot open d/alpes.db: no").matches("d/alpes.db").count(), 1);
+        assert!(told("cannot read: it burns").starts_with("d/alpes.db cannot be used: cannot read: it burns"));
+    }
+
+    #[test]
+    fn however_the_owner_ends_one_line_tells_what_is_not_lost() {
+        let crashed = broken(Ok(Ok(Err(Stop::Crash("disk I/O error".to_owned()))))).to_string();
+        assert!(crashed.contains("disk I/O error") && crashed.contains("Nothing that was acknowledged is lost"), "{crashed}");
+        let panicked = broken(Ok(Err(Box::new("boom")))).to_string();
+        assert!(panicked.contains("report") && panicked.lines().count() == 1, "{panicked}");
+    }
+}

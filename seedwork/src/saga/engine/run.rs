@@ -1,0 +1,305 @@
+//! How a run moves: forward row by row, turned round, and back row by row.
+
+use super::{ATTEMPTS, Child, Effect, Entry, Exception, Phase, Progress, Reason, Run, Shape, Stage, backoff};
+use crate::command::Refusal;
+use crate::message::Direction;
+use crate::saga::{Abort, Outcome};
+
+pub(super) fn log(row: u16, index: impl Into<Option<u32>>, what: &'static str, detail: impl Into<Option<String>>) -> Effect {
+    Effect::Log(Entry { row, index: index.into(), what: what.into(), detail: detail.into() })
+}
+
+pub(super) fn send_step(child: &mut Child, row: u16, index: u32, effects: &mut Vec<Effect>) {
+    child.step = Progress::Sent;
+    child.step_attempt = child.step_attempt.saturating_add(1);
+    effects.push(Effect::Send { row, index, direction: Direction::Do, attempt: child.step_attempt });
+}
+
+fn send_undo(child: &mut Child, row: u16, index: u32, effects: &mut Vec<Effect>) {
+    child.undo = Progress::Sent;
+    child.undo_attempt = child.undo_attempt.saturating_add(1);
+    effects.push(Effect::Send { row, index, direction: Direction::Undo, attempt: child.undo_attempt });
+}
+
+impl Run {
+    pub(super) fn child(&mut self, row: u16, index: u32) -> Option<&mut Child> {
+        self.rows.get_mut(usize::from(row).checked_sub(1)?)?.get_mut(index as usize)
+    }
+
+    /// The children of the active row.
+    pub fn active(&self) -> &[Child] {
+        usize::from(self.row).checked_sub(1).and_then(|row| self.rows.get(row)).map_or(&[], Vec::as_slice)
+    }
+
+    fn active_mut(&mut self) -> &mut [Child] {
+        usize::from(self.row).checked_sub(1).and_then(|row| self.rows.get_mut(row)).map_or(&mut [], Vec::as_mut_slice)
+    }
+
+    /// What an abort would answer now.
+    pub fn abort_would(&self, shape: &Shape) -> Abort {
+        match self.stage {
+            Stage::Completed | Stage::Undone => Abort::Ended,
+            Stage::Undoing => Abort::Undoing,
+            Stage::Running => match shape.row(self.row).map(|row| row.phase) {
+                Some(Phase::Start | Phase::Step) => Abort::Undoing,
+                Some(Phase::Pivot | Phase::Then) | None => Abort::TooLate,
+            },
+        }
+    }
+
+    /// Whether nothing more is sent for the active row until an operator decides.
+    pub fn stuck(&self, shape: &Shape) -> bool {
+        match (self.stage, shape.row(self.row).map(|row| row.phase)) {
+            (Stage::Running, Some(Phase::Pivot)) => self.active().iter().any(|child| child.step == Progress::Dead),
+            (Stage::Running, Some(Phase::Then)) => self
+                .active()
+                .iter()
+                .any(|child| child.step == Progress::Dead || (child.step == Progress::Refused && child.step_attempt >= ATTEMPTS)),
+            (Stage::Undoing, _) => {
+                self.active().iter().any(|child| matches!(child.undo, Progress::Refused | Progress::Dead))
+                    || self.rows.iter().flatten().any(|child| child.step == Progress::Dead)
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether a row before the pivot waits for an operator to decide on a dead letter.
+    pub fn waits_for_dead_letter(&self) -> bool {
+        self.stage == Stage::Running && self.active().iter().any(|child| child.step == Progress::Dead)
+    }
+
+    pub(super) fn forward(&mut self, shape: &Shape, effects: &mut Vec<Effect>) {
+        loop {
+            let settled = self.active().iter().all(|child| matches!(child.step, Progress::Done | Progress::Resolved));
+            if !settled {
+                return;
+            }
+            self.late = false;
+            let Some(next) = shape.row(self.row + 1) else {
+                self.stage = Stage::Completed;
+                effects.extend([log(self.row, None, "completed", None), Effect::NoDeadline, Effect::Ended]);
+                return;
+            };
+            self.row += 1;
+            let row = self.row;
+            let mut children = vec![Child::default(); next.children as usize];
+            for (child, index) in children.iter_mut().zip(0..) {
+                send_step(child, row, index, effects);
+            }
+            self.rows.push(children);
+            effects.extend([log(row, None, "sent", None), Effect::Deadline(next.within)]);
+        }
+    }
+
+    pub(super) fn turn_round(&mut self, shape: &Shape, reason: Reason, effects: &mut Vec<Effect>) {
+        effects.push(log(reason.row, reason.index, "turned-round", reason.refusal.to_string()));
+        self.stage = Stage::Undoing;
+        self.reason = Some(reason);
+        self.undo_row(shape, effects);
+    }
+
+    /// Sends the undos of the active row, or of the nearest row below it that has any.
+    fn undo_row(&mut self, shape: &Shape, effects: &mut Vec<Effect>) {
+        self.late = false;
+        while self.row > 0 {
+            let row = self.row;
+            if let Some(of_row) = shape.row(row).filter(|of_row| of_row.undo) {
+                let mut sent = false;
+                for (child, index) in self.active_mut().iter_mut().zip(0..) {
+                    if !matches!(child.step, Progress::Unsent | Progress::Refused) {
+                        send_undo(child, row, index, effects);
+                        sent = true;
+                    }
+                }
+                if sent {
+                    effects.extend([log(row, None, "undo-sent", None), Effect::Deadline(of_row.within)]);
+                    return;
+                }
+            }
+            self.row -= 1;
+        }
+        // A step that is still a dead letter was undone behind it only if it was decided first, so none is left here.
+        self.stage = Stage::Undone;
+        effects.extend([log(0, None, "undone", None), Effect::NoDeadline, Effect::Ended]);
+    }
+
+    fn back(&mut self, shape: &Shape, effects: &mut Vec<Effect>) {
+        let settled =
+            self.active().iter().all(|child| matches!(child.undo, Progress::Unsent | Progress::Done | Progress::Resolved));
+        if self.stage == Stage::Undoing && settled {
+            self.row -= 1;
+            self.undo_row(shape, effects);
+        }
+    }
+
+    pub(super) fn step_answered(
+        &mut self,
+        shape: &Shape,
+        row: u16,
+        index: u32,
+        attempt: u16,
+        outcome: Outcome,
+        effects: &mut Vec<Effect>,
+    ) {
+        let active = self.stage == Stage::Running && self.row == row;
+        let phase = shape.row(row).map(|row| row.phase);
+        let Some(child) = self.child(row, index) else { return };
+        let latest = attempt == child.step_attempt && matches!(child.step, Progress::Sent | Progress::Dead);
+        match outcome {
+            Outcome::Done if child.step == Progress::Done => {}
+            Outcome::Done => {
+                // Done of any attempt counts: a later one would have found nothing to do.
+                let was_dead = child.step == Progress::Dead;
+                child.step = Progress::Done;
+                effects.push(log(row, index, "done", None));
+                if active {
+                    self.deadline_again(shape, was_dead, effects);
+                    self.forward(shape, effects);
+                }
+            }
+            Outcome::Refused(_) | Outcome::Dead if !latest => {}
+            Outcome::Refused(refusal) => {
+                let was_dead = child.step == Progress::Dead;
+                child.step = Progress::Refused;
+                effects.push(log(row, index, "refused", refusal.to_string()));
+                match phase.filter(|_| active) {
+                    Some(Phase::Step | Phase::Pivot) => self.turn_round(shape, Reason { row, index, refusal }, effects),
+                    Some(Phase::Then) if attempt < ATTEMPTS => {
+                        effects.push(Effect::Resend { row, index, attempt, after: backoff(attempt) });
+                        self.deadline_again(shape, was_dead, effects);
+                    }
+                    Some(Phase::Then) => effects.push(log(row, index, "stuck", None)),
+                    Some(Phase::Start) | None => {}
+                }
+            }
+            Outcome::Dead => {
+                child.step = Progress::Dead;
+                effects.push(log(row, index, "dead-letter", None));
+                if active {
+                    effects.push(Effect::NoDeadline);
+                }
+            }
+        }
+    }
+
+    pub(super) fn undo_answered(
+        &mut self,
+        shape: &Shape,
+        row: u16,
+        index: u32,
+        attempt: u16,
+        outcome: Outcome,
+        effects: &mut Vec<Effect>,
+    ) {
+        let active = self.stage == Stage::Undoing && self.row == row;
+        let Some(child) = self.child(row, index) else { return };
+        let latest = attempt == child.undo_attempt && matches!(child.undo, Progress::Sent | Progress::Dead);
+        match outcome {
+            Outcome::Done if child.undo == Progress::Done => {}
+            Outcome::Done => {
+                let was_dead = child.undo == Progress::Dead;
+                child.undo = Progress::Done;
+                effects.push(log(row, index, "undone", None));
+                if active {
+                    self.deadline_again(shape, was_dead, effects);
+                    self.back(shape, effects);
+                }
+            }
+            Outcome::Refused(_) | Outcome::Dead if !latest => {}
+            Outcome::Refused(refusal) => {
+                child.undo = Progress::Refused;
+                effects.push(log(row, index, "stuck", refusal.to_string()));
+            }
+            Outcome::Dead => {
+                child.undo = Progress::Dead;
+                effects.push(log(row, index, "stuck", "the undo is a dead letter".to_owned()));
+            }
+        }
+    }
+
+    /// A row's deadline stands still while a child of it is a dead letter, and begins anew when that is decided.
+    fn deadline_again(&self, shape: &Shape, was_dead: bool, effects: &mut Vec<Effect>) {
+        let dead = self.active().iter().any(|child| child.step == Progress::Dead || child.undo == Progress::Dead);
+        if let Some(row) = shape.row(self.row).filter(|_| was_dead && !dead) {
+            effects.push(Effect::Deadline(row.within));
+        }
+    }
+
+    pub(super) fn deadline_passed(&mut self, shape: &Shape, effects: &mut Vec<Effect>) {
+        if self.stage.ended() || self.active().iter().any(|child| child.step == Progress::Dead || child.undo == Progress::Dead) {
+            return;
+        }
+        let phase = shape.row(self.row).map(|row| row.phase);
+        if self.stage == Stage::Running && phase == Some(Phase::Step) {
+            let waits = self.active().iter().position(|child| child.step == Progress::Sent).unwrap_or(0);
+            let refusal = Refusal::conflict("deadline", format!("row {} did not end in time", self.row));
+            let index = u32::try_from(waits).unwrap_or(u32::MAX);
+            self.turn_round(shape, Reason { row: self.row, index, refusal }, effects);
+        } else {
+            self.late = true;
+            effects.push(log(
+                self.row,
+                None,
+                "late",
+                "still waiting: at and after the pivot, and in an undo, nothing times out".to_owned(),
+            ));
+        }
+    }
+
+    fn open_to_operator(&self, shape: &Shape) -> bool {
+        let before_pivot = self.stage == Stage::Running && shape.row(self.row).is_some_and(|row| row.phase == Phase::Step);
+        !self.stage.ended() && !before_pivot && (self.late || self.stuck(shape))
+    }
+
+    pub(super) fn retry(&mut self, shape: &Shape, effects: &mut Vec<Effect>) {
+        if !self.open_to_operator(shape) {
+            return;
+        }
+        let (row, stage) = (self.row, self.stage);
+        let before = effects.len();
+        for (child, index) in self.active_mut().iter_mut().zip(0..) {
+            match stage {
+                Stage::Running if matches!(child.step, Progress::Sent | Progress::Refused) => {
+                    send_step(child, row, index, effects)
+                }
+                Stage::Undoing if matches!(child.undo, Progress::Sent | Progress::Refused) => {
+                    send_undo(child, row, index, effects)
+                }
+                _ => {}
+            }
+        }
+        if let Some(of_row) = shape.row(row).filter(|_| effects.len() > before) {
+            self.late = false;
+            effects.extend([log(row, None, "retried", None), Effect::Deadline(of_row.within)]);
+        }
+    }
+
+    pub(super) fn resolve(&mut self, shape: &Shape, happened: bool, reason: String, effects: &mut Vec<Effect>) {
+        // While a command is a dead letter only its replay or discard decides, or it would run after all.
+        let dead = self.active().iter().any(|child| child.step == Progress::Dead || child.undo == Progress::Dead);
+        if dead || !self.open_to_operator(shape) {
+            return;
+        }
+        let (row, stage) = (self.row, self.stage);
+        let pivot = stage == Stage::Running && shape.row(row).is_some_and(|row| row.phase == Phase::Pivot);
+        let direction = if stage == Stage::Undoing { Direction::Undo } else { Direction::Do };
+        let mut exceptions = Vec::new();
+        for (child, index) in self.active_mut().iter_mut().zip(0..) {
+            let progress = if stage == Stage::Undoing { &mut child.undo } else { &mut child.step };
+            if matches!(progress, Progress::Sent | Progress::Refused) {
+                *progress = if pivot && !happened { Progress::Refused } else { Progress::Resolved };
+                exceptions.push(Exception { row, index, direction, reason: reason.clone() });
+            }
+        }
+        self.exceptions.extend(exceptions);
+        effects.push(log(row, None, "resolved", reason.clone()));
+        if pivot && !happened {
+            let refusal = Refusal::conflict("resolved", reason);
+            self.turn_round(shape, Reason { row, index: 0, refusal }, effects);
+        } else if stage == Stage::Undoing {
+            self.back(shape, effects);
+        } else {
+            self.forward(shape, effects);
+        }
+    }
+}
