@@ -45,6 +45,9 @@ pub struct Serve {
     /// Threads that speak HTTP, beside the one that owns the store
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
     pub workers: u16,
+    /// Major units that a brand may reserve in each currency until its limit is set
+    #[arg(long, env = "ALPES_OPENING_LIMIT", default_value_t = 1_000_000, value_name = "UNITS")]
+    pub opening_limit: u64,
 }
 
 /// What can be measured.

@@ -20,8 +20,8 @@ pub use trouble::Trouble;
 use cli::{Cli, Command};
 
 /// The contexts of the server, in the order in which their partitions are taken.
-pub fn contexts() -> Vec<Context> {
-    vec![campaign::context(campaign::Settings::default()), partner::context(), tracking::context()]
+pub fn contexts(campaigns: campaign::Settings) -> Vec<Context> {
+    vec![campaign::context(campaigns), partner::context(), tracking::context()]
 }
 
 /// Reads the command line and does what it says. What goes wrong is one line on the standard error, and status 1.

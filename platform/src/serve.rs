@@ -4,16 +4,17 @@
 use std::io::Write;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use bff::{Bff, Listening};
 use seedwork::broker::embedded::Embedded;
 use seedwork::clock::{Chance, Clock, SystemClock};
 use seedwork::executor::owner::{self, Handle};
 use seedwork::executor::{self, Executor, Stop};
 use seedwork::store::sqlite::{Readers, Sqlite};
 use seedwork::store::{Partition, StoreError};
-use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::oneshot;
 
 use crate::cli::Serve;
@@ -22,10 +23,6 @@ use crate::trouble::Trouble;
 
 /// Partitions of every context: a process alone needs no more.
 const PARTITIONS: u16 = 1;
-/// Connections that may wait to be taken.
-const BACKLOG: u32 = 1024;
-/// How long requests in flight have to finish once the server was told to stop.
-const GRACE: Duration = Duration::from_secs(15);
 
 /// How the server runs.
 #[derive(Clone, Debug)]
@@ -38,6 +35,8 @@ pub struct Settings {
     pub trust_network: bool,
     /// Threads that speak HTTP, beside the one that owns the store.
     pub workers: usize,
+    /// What is decided about campaigns.
+    pub campaigns: campaign::Settings,
 }
 
 impl From<Serve> for Settings {
@@ -47,6 +46,7 @@ impl From<Serve> for Settings {
             data: told.data,
             trust_network: told.trust_network,
             workers: told.workers.into(),
+            campaigns: campaign::Settings { opening_limit_major: told.opening_limit },
         }
     }
 }
@@ -72,18 +72,15 @@ pub fn run(settings: &Settings) -> Result<(), Trouble> {
         .enable_all()
         .build()
         .map_err(|error| Trouble::new(format!("cannot start the threads that speak HTTP ({error})")))?;
-    let listener = {
-        let _inside = runtime.enter();
-        listen(settings.address)?
-    };
-    let address = listener.local_addr().map_err(|error| Trouble::new(format!("cannot tell where it listens ({error})")))?;
-    data.announce(address)?;
+    let listening = runtime.block_on(listen(settings.address))?;
+    data.announce(listening.address)?;
     let store = data.store();
-    let (handle, owner) = own(&store)?;
+    let (handle, owner) = own(&store, settings.campaigns)?;
+    let edge = edge(&handle, &store, settings.campaigns)?;
     let ended = runtime.block_on(async {
         let signals = Signals::listen()?;
-        greet(address, &store);
-        attend(listener, handle, owner, Readers::new(&store), signals).await
+        greet(listening.address, &store);
+        attend(listening, edge, handle, owner, signals).await
     });
     // What still runs belongs to nobody: its answers cannot be sent any more.
     runtime.shutdown_timeout(Duration::from_secs(1));
@@ -97,14 +94,8 @@ fn is_own(host: IpAddr) -> bool {
 }
 
 /// Listens. A port that was in use a moment ago may be taken again.
-fn listen(address: SocketAddr) -> Result<TcpListener, Trouble> {
-    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() };
-    let listening = socket.and_then(|socket| {
-        socket.set_reuseaddr(true)?;
-        socket.bind(address)?;
-        socket.listen(BACKLOG)
-    });
-    listening.map_err(|error| {
+async fn listen(address: SocketAddr) -> Result<Listening, Trouble> {
+    Listening::on(address).await.map_err(|error| {
         let what_to_do = match error.kind() {
             std::io::ErrorKind::AddrInUse => "another program listens there: stop it, or choose another port with --port",
             std::io::ErrorKind::PermissionDenied => "ports below 1024 need rights: choose another with --port",
@@ -116,26 +107,40 @@ fn listen(address: SocketAddr) -> Result<TcpListener, Trouble> {
 }
 
 /// Opens the store, takes every partition of every context and starts the owner's thread.
-fn own(path: &Path) -> Result<(Handle, Owner), Trouble> {
+fn own(path: &Path, campaigns: campaign::Settings) -> Result<(Handle, Owner), Trouble> {
     let unusable = |error: StoreError| unusable(path, &error);
     let store = Sqlite::open(path).map_err(unusable)?;
-    let contexts = crate::contexts();
+    let contexts = crate::contexts(campaigns);
     let partitions: Vec<Partition> = contexts
         .iter()
         .flat_map(|context| (0..PARTITIONS).map(|number| Partition { context: context.name().into(), number }))
         .collect();
     let clock = SystemClock::default();
     let epoch = u64::try_from(clock.now() / 1000).map_err(|_| Trouble::new("this machine's clock stands before 1970: set it"))?;
-    let chance =
-        Chance::from_system().map_err(|error| Trouble::new(format!("the operating system gives no randomness ({error})")))?;
     let settings = executor::Settings { partitions: PARTITIONS, epoch };
     let broker = Box::new(Embedded::new(partitions.clone()));
-    let opened = Executor::new(contexts, settings, Box::new(store), broker, Box::new(clock), chance);
+    let opened = Executor::new(contexts, settings, Box::new(store), broker, Box::new(clock), chance()?);
     let mut executor = opened.map_err(unusable)?;
     for partition in &partitions {
         executor.take(partition).map_err(unusable)?;
     }
     owner::start(executor).map_err(|error| Trouble::new(format!("cannot start the thread that owns the store ({error})")))
+}
+
+/// The edge, beside the owner and with readers of its own.
+fn edge(owner: &Handle, store: &Path, campaigns: campaign::Settings) -> Result<Bff, Trouble> {
+    Ok(Bff {
+        owner: owner.clone(),
+        read: Arc::new(Readers::new(store)),
+        clock: Box::new(SystemClock::default()),
+        chance: chance()?,
+        plans: bff::plans(&crate::contexts(campaigns)),
+        campaigns,
+    })
+}
+
+fn chance() -> Result<Chance, Trouble> {
+    Chance::from_system().map_err(|error| Trouble::new(format!("the operating system gives no randomness ({error})")))
 }
 
 /// A store that cannot be opened or taken: which, why, and what to do.
@@ -168,26 +173,9 @@ fn greet(address: SocketAddr, store: &Path) {
 }
 
 /// Serves until a signal comes, then finishes what has begun; or until the owner can no longer go on.
-async fn attend(
-    listener: TcpListener,
-    handle: Handle,
-    owner: Owner,
-    readers: Readers,
-    mut signals: Signals,
-) -> Result<(), Trouble> {
+async fn attend(listening: Listening, edge: Bff, handle: Handle, owner: Owner, mut signals: Signals) -> Result<(), Trouble> {
     let mut owner = tokio::task::spawn_blocking(move || owner.join());
     let (stop, stopped) = oneshot::channel::<()>();
-    let chance =
-        Chance::from_system().map_err(|error| Trouble::new(format!("the operating system gives no randomness ({error})")))?;
-    let edge = bff::Bff {
-        owner: handle.clone(),
-        read: std::sync::Arc::new(readers),
-        clock: Box::new(SystemClock::default()),
-        chance,
-        plans: bff::plans(&crate::contexts()),
-        campaigns: campaign::Settings::default(),
-    };
-    let listening = bff::Listening::over(listener).map_err(|error| Trouble::new(format!("cannot tell where it listens ({error})")))?;
     let serving = bff::serve(listening, edge.router(), async move {
         // Told to stop, or nobody is left who could tell.
         let _either = stopped.await;
@@ -201,11 +189,7 @@ async fn attend(
     let _told = stop.send(());
     tokio::select! {
         ended = &mut owner => return Err(broken(ended)),
-        finished = tokio::time::timeout(GRACE, &mut serving) => {
-            if finished.is_err() {
-                tracing::warn!("requests were still waiting after {GRACE:?}: their connections are closed");
-            }
-        }
+        () = &mut serving => {}
         () = signals.next() => tracing::warn!("told to stop a second time: requests in flight are not waited for"),
     }
     handle.stop();

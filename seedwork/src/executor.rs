@@ -187,6 +187,8 @@ pub struct Executor {
     operations: VecDeque<(Operation, operate::Reply)>,
     heard: VecDeque<Heard>,
     alarms: Alarms,
+    /// The names of topics, made once.
+    topics: BTreeMap<(&'static str, Role), Arc<str>>,
     waiters: BTreeMap<Arc<str>, Vec<(Box<dyn Listener>, Duration)>>,
     paused_until: Option<Duration>,
     /// Batches of one input: the one that the database refuses is among the next so many.
@@ -253,6 +255,7 @@ impl Executor {
             operations: VecDeque::new(),
             heard: VecDeque::new(),
             alarms: Alarms::default(),
+            topics: BTreeMap::new(),
             waiters: BTreeMap::new(),
             paused_until: None,
             cautious: 0,
@@ -311,7 +314,7 @@ impl Executor {
             }
             self.identity.begin();
         }
-        for to in self.topics(context, partition.number) {
+        for to in self.hears(context, partition.number) {
             let subscription = Subscription { reader: partition.clone(), to };
             self.heard.retain(|heard| !matches!(heard, Heard::Message(of, ..) if *of == subscription));
             let marks: Vec<(Route, Place)> =
@@ -322,7 +325,7 @@ impl Executor {
     }
 
     /// What a partition of a context reads: its commands and replies, and the events of the contexts that it listens to.
-    fn topics(&self, context: usize, number: u16) -> Vec<Destination> {
+    fn hears(&self, context: usize, number: u16) -> Vec<Destination> {
         let Some(context) = self.registry.contexts.get(context) else { return Vec::new() };
         let own = [Role::Command, Role::Reply].map(|role| topic(context.name, role));
         let events = context.reads.iter().map(|other| topic(other, Role::Event));
@@ -534,7 +537,7 @@ impl Executor {
         tracing::warn!(%partition, "another owner has taken this partition");
         if let Some(index) = self.held.iter().position(|held| held.partition == *partition) {
             let held = self.held.remove(index);
-            for to in self.topics(held.context, held.partition.number) {
+            for to in self.hears(held.context, held.partition.number) {
                 self.broker.unsubscribe(&Subscription { reader: held.partition.clone(), to });
             }
         }

@@ -351,6 +351,13 @@ pub trait Store: Send {
     /// When the store is away or broken.
     fn take(&mut self, partition: &Partition, held: Option<u64>) -> StoreResult<Option<Taken>>;
 
+    /// A batch begins: what it reads until its commit may be read from one snapshot. A batch that has nothing to commit is ended with
+    /// an empty commit.
+    ///
+    /// # Errors
+    /// As [`Store::commit`]; no batch has begun then.
+    fn begin(&mut self) -> Result<(), CommitError>;
+
     /// A row, if it can be told without waiting.
     ///
     /// # Errors

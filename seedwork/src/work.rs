@@ -203,7 +203,7 @@ impl UnitOfWork<'_> {
             .ok_or_else(|| Error::fault("no saga of this context has this state: register it in lib.rs"))?;
         let body = serde_json::to_vec(&state)
             .map_err(|error| Error::fault(format!("the state of {} cannot be written as JSON: {error}", definition.name)))?;
-        let id: Arc<str> = format!("{}~{}", self.cause.partition_key(), self.chance.uuid_v7(self.now).simple()).into();
+        let id: Arc<str> = format!("{}~{:016x}", self.cause.partition_key(), self.chance.bits()).into();
         let state: Shared = Arc::new(state);
         let shape = Arc::new((definition.shape)(&*state));
         let (run, effects) = engine::start(&shape);

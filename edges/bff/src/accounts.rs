@@ -10,14 +10,15 @@ use axum::response::Response;
 use axum::routing::get;
 use campaign::http::{AccountAnswer, NewLimit};
 use campaign::views;
+use seedwork::view::Read;
 use wire::values::{AccountId, BrandId, Currency};
 
+use crate::Shared;
 use crate::answer::{json, said, tagged, written};
 use crate::asked::Asked;
 use crate::body::{self, JSON};
 use crate::problem::{Fields, Problem};
 use crate::submit::{Kind, Settled, submit};
-use crate::{Edge, Shared};
 
 pub(crate) fn routes() -> Router<Shared> {
     Router::new().route("/v1/brands/{id}/accounts/{currency}", get(one).put(set))
@@ -40,7 +41,8 @@ fn address(path: Address) -> Result<(BrandId, Currency), Problem> {
 
 async fn one(State(edge): State<Shared>, path: Address, headers: HeaderMap) -> Result<Response, Problem> {
     let (brand, currency) = address(path)?;
-    Ok(tagged(&headers, document(&edge, AccountId::join(&brand, currency)).await?))
+    let (id, settings) = (AccountId::join(&brand, currency), edge.campaigns);
+    Ok(tagged(&headers, edge.query(move |read| document(read, &id, &settings)).await?))
 }
 
 async fn set(State(edge): State<Shared>, path: Address, request: Request) -> Result<Response, Problem> {
@@ -51,13 +53,15 @@ async fn set(State(edge): State<Shared>, path: Address, request: Request) -> Res
     let new: NewLimit = body::json(&bytes)?;
     let command = new.command(&brand, currency).map_err(|refusal| Problem::refused(&refusal, FIELDS))?;
     match submit(&edge, asked, Kind::Other, &bytes, &command, FIELDS).await? {
-        Settled::Done { saga: None, .. } => Ok(json(StatusCode::OK, document(&edge, command.account).await?)),
+        Settled::Done { saga: None, .. } => {
+            let body = edge.just_written(|read| document(read, &command.account, &edge.campaigns))?;
+            Ok(json(StatusCode::OK, body))
+        }
         other => said(Kind::Other, command.account.as_str(), format!("/v1/brands/{brand}/accounts/{currency}"), other),
     }
 }
 
 /// An account that was never used answers as it would be opened.
-async fn document(edge: &Edge, id: AccountId) -> Result<Vec<u8>, Problem> {
-    let settings = edge.campaigns;
-    edge.query(move |read| written(&AccountAnswer::from(&views::account(read, &id, &settings)?))).await
+fn document(read: &dyn Read, id: &AccountId, settings: &campaign::Settings) -> Result<Vec<u8>, String> {
+    written(&AccountAnswer::from(&views::account(read, id, settings)?))
 }

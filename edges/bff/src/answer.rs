@@ -1,5 +1,7 @@
 //! Answers: JSON documents, and what is said of a command and its saga.
 
+use std::borrow::Cow;
+
 use axum::body::Body;
 use axum::http::header::{CONTENT_TYPE, ETAG, IF_NONE_MATCH, LOCATION};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
@@ -11,7 +13,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::ids::tag;
-use crate::problem::{Problem, outward};
+use crate::problem::{Fields, Problem, outward};
 use crate::submit::{Kind, Settled};
 
 /// Writes a document.
@@ -82,15 +84,23 @@ pub(crate) struct Reason<'a> {
     code: &'a str,
     message: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    field: Option<&'a str>,
+    field: Option<Cow<'a, str>>,
     #[serde(skip_serializing_if = "Value::is_null")]
     details: Value,
 }
 
-impl<'a> From<&'a Refusal> for Reason<'a> {
-    fn from(refusal: &'a Refusal) -> Reason<'a> {
+impl<'a> Reason<'a> {
+    /// Of a command that a request asked for: the field is called as it is there.
+    pub fn of(refusal: &'a Refusal, fields: Fields) -> Reason<'a> {
         let Refusal { code, message, field, details, .. } = refusal;
-        Reason { code, message, field: field.as_deref(), details: outward(details) }
+        Reason { code, message, field: field.as_deref().map(fields), details: outward(details) }
+    }
+}
+
+impl<'a> From<&'a Refusal> for Reason<'a> {
+    /// Of a command that a saga sent: the field is the command's own.
+    fn from(refusal: &'a Refusal) -> Reason<'a> {
+        Reason::of(refusal, |field| field.into())
     }
 }
 
@@ -131,7 +141,7 @@ pub(crate) fn said(kind: Kind, id: &str, location: String, settled: Settled) -> 
         Settled::Done { saga, told, outcome } => (saga, told, outcome),
     };
     let saga = saga.as_deref();
-    if let Some(Outcome { completed, reason, step, exceptions, .. }) = &outcome {
+    if let Some(Outcome { completed, reason, step, exceptions, .. }) = outcome.as_deref() {
         let reason = reason.as_ref().map(|reason| Reason::from(&reason.refusal));
         let status = if *completed { "completed" } else { "undone" };
         let said = Said { saga, reason, step: *step, exceptions, ..Said::of(id, status) };

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use wire::values::Actor;
 
 use crate::problem::Problem;
@@ -16,6 +16,7 @@ pub const KEY_MAX_CHARS: usize = 255;
 const KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const ACTOR: HeaderName = HeaderName::from_static("alpes-actor");
 const PREFER: HeaderName = HeaderName::from_static("prefer");
+const SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// See the module's text.
@@ -29,7 +30,13 @@ pub(crate) struct Asked {
 }
 
 impl Asked {
+    /// What the headers of a request that changes something say.
     pub fn of(headers: &HeaderMap) -> Result<Asked, Problem> {
+        // Without authentication a page from anywhere could command a server on its reader's own machine.
+        if headers.get(SITE).is_some_and(|site| site == "cross-site") {
+            let why = "a page of another site may not change anything here";
+            return Err(Problem::new(StatusCode::FORBIDDEN, "cross-site", why).at("Sec-Fetch-Site"));
+        }
         Ok(Asked {
             key: one(headers, &KEY, "Idempotency-Key")?.map(key).transpose()?,
             actor: one(headers, &ACTOR, "Alpes-Actor")?.map(actor).transpose()?,
@@ -144,6 +151,14 @@ mod tests {
         assert_eq!(of(&[("alpes-actor", "María")]).unwrap().actor.map(|actor| actor.to_string()).as_deref(), Some("María"));
         for bad in ["", " ", "a\tb", &"x".repeat(129)] {
             assert!(of(&[("alpes-actor", bad)]).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_page_of_another_site_changes_nothing() {
+        assert!(of(&[("sec-fetch-site", "cross-site")]).is_err());
+        for site in ["same-origin", "same-site", "none"] {
+            assert!(of(&[("sec-fetch-site", site)]).is_ok(), "{site}");
         }
     }
 

@@ -34,8 +34,10 @@ async fn block(State(edge): State<Shared>, request: Request) -> Result<Response,
     let new: NewBlock = body::json(&bytes)?;
     let command = new.command().map_err(|refusal| Problem::refused(&refusal, FIELDS))?;
     let settled = submit(&edge, asked, Kind::Other, &bytes, &command, FIELDS).await?;
-    let location = format!("/v1/blocks/{}", command.block);
-    Ok(at(changed(&edge, StatusCode::CREATED, command.block, settled).await?, location))
+    let response = changed(&edge, StatusCode::CREATED, &command.block, settled)?;
+    // One that waits for its turn says itself where to look.
+    let raised = response.status() == StatusCode::CREATED;
+    Ok(if raised { at(response, format!("/v1/blocks/{}", command.block)) } else { response })
 }
 
 async fn unblock(State(edge): State<Shared>, Id(id): Id<BlockId>, request: Request) -> Result<Response, Problem> {
@@ -44,15 +46,14 @@ async fn unblock(State(edge): State<Shared>, Id(id): Id<BlockId>, request: Reque
     let bytes = body::read(&edge, &parts.headers, body, JSON).await?;
     let body::Nothing {} = body::json_or_nothing(&bytes)?;
     let settled = submit(&edge, asked, Kind::Other, &bytes, &wire::Unblock { block: id.clone() }, FIELDS).await?;
-    changed(&edge, StatusCode::OK, id, settled).await
+    changed(&edge, StatusCode::OK, &id, settled)
 }
 
-async fn changed(edge: &Edge, status: StatusCode, id: BlockId, settled: Settled) -> Result<Response, Problem> {
-    if let Settled::Done { saga: None, .. } = &settled {
-        let wanted = id.clone();
-        if let Some(body) = edge.query(move |read| document(read, &wanted)).await? {
-            return Ok(json(status, body));
-        }
+fn changed(edge: &Edge, status: StatusCode, id: &BlockId, settled: Settled) -> Result<Response, Problem> {
+    if let Settled::Done { saga: None, .. } = &settled
+        && let Some(body) = edge.just_written(|read| document(read, id))?
+    {
+        return Ok(json(status, body));
     }
     said(Kind::Other, id.as_str(), format!("/v1/blocks/{id}"), settled)
 }

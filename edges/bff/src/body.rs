@@ -1,5 +1,6 @@
 //! Bodies: read whole within bounds, and taken apart so that whoever sent a wrong one learns which field it is.
 
+use std::ops::Deref;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
@@ -9,6 +10,7 @@ use http_body_util::BodyExt as _;
 use hyper::body::Body as _;
 use serde::Deserialize;
 use serde_json::error::Category;
+use tokio::sync::OwnedSemaphorePermit;
 
 use crate::Edge;
 use crate::problem::Problem;
@@ -18,6 +20,10 @@ pub const BODY_MAX: usize = 1 << 20;
 /// How much of a body that is too large is read and thrown away, in bytes: a sender that is cut off while it still sends may never see
 /// the answer.
 const DRAINED_MAX: u64 = 32 << 20;
+/// From which size, in bytes, a body needs a place …
+const LARGE: usize = 64 << 10;
+/// … of which there are so many, held until the request is answered.
+pub(crate) const LARGE_MAX: usize = 64;
 /// How long a body may take to come.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -32,13 +38,28 @@ pub(crate) struct Nothing {}
 /// JSON, as everybody spells it.
 pub(crate) const JSON: Types = &["application/json"];
 
-/// Reads the body. When the owner would not take a command now, it is answered before the body is read.
-pub(crate) async fn read(edge: &Edge, headers: &HeaderMap, body: Body, types: Types) -> Result<Bytes, Problem> {
+/// A body, and its place if it is large.
+#[derive(Debug, Default)]
+pub(crate) struct Whole {
+    bytes: Bytes,
+    _place: Option<OwnedSemaphorePermit>,
+}
+
+impl Deref for Whole {
+    type Target = [u8];
+    fn deref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+/// Reads the body. When the owner would not take a command now, or too many large bodies are in hand, it is answered before the body is
+/// read.
+pub(crate) async fn read(edge: &Edge, headers: &HeaderMap, body: Body, types: Types) -> Result<Whole, Problem> {
     if !edge.owner.has_room() {
-        return Err(Problem::unavailable("busy", "too much is waiting to be done; try again in a second"));
+        return Err(busy());
     }
     if body.is_end_stream() {
-        return Ok(Bytes::new());
+        return Ok(Whole::default());
     }
     check_type(headers, types)?;
     let size = body.size_hint().lower();
@@ -50,13 +71,22 @@ pub(crate) async fn read(edge: &Edge, headers: &HeaderMap, body: Body, types: Ty
         }
         return Err(too_large());
     }
+    // What does not say how large it is may be large.
+    let _place = match body.size_hint().exact() {
+        Some(size) if size <= LARGE as u64 => None,
+        _ => Some(edge.large.clone().try_acquire_owned().map_err(|_| busy())?),
+    };
     match tokio::time::timeout(PATIENCE, collect(&mut body)).await {
-        Ok(collected) => collected,
+        Ok(collected) => Ok(Whole { bytes: collected?, _place }),
         Err(_) => {
             let why = format!("the body did not come within {} seconds", PATIENCE.as_secs());
             Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "body-late", why))
         }
     }
+}
+
+pub(crate) fn busy() -> Problem {
+    Problem::unavailable("busy", "too much is waiting to be done; try again in a second")
 }
 
 async fn collect(body: &mut Body) -> Result<Bytes, Problem> {

@@ -96,11 +96,10 @@ async fn bare<M: Command>(edge: &Edge, request: Request, command: &M, id: Campai
 /// Changes a campaign: the answer is what becomes of the saga if one was started, else the campaign as it is now.
 async fn change<M: Command>(edge: &Edge, asked: Asked, body: &[u8], command: &M, id: CampaignId) -> Result<Response, Problem> {
     let settled = submit(edge, asked, Kind::Other, body, command, FIELDS).await?;
-    if let Settled::Done { saga: None, .. } = &settled {
-        let wanted = id.clone();
-        if let Some(body) = edge.query(move |read| document(read, &wanted)).await? {
-            return Ok(json(StatusCode::OK, body));
-        }
+    if let Settled::Done { saga: None, .. } = &settled
+        && let Some(body) = edge.just_written(|read| document(read, &id))?
+    {
+        return Ok(json(StatusCode::OK, body));
     }
     said(Kind::Other, id.as_str(), format!("/v1/campaigns/{id}"), settled)
 }

@@ -11,7 +11,7 @@ use serde::Serialize;
 use wire::values::Timestamp;
 
 use crate::answer::{Reason, json, written};
-use crate::problem::Problem;
+use crate::problem::{Fields, Problem};
 use crate::{Shared, Text};
 
 pub(crate) fn routes() -> Router<Shared> {
@@ -42,6 +42,16 @@ async fn one(State(edge): State<Shared>, Text(id): Text) -> Result<Response, Pro
     }
 }
 
+/// What the fields of a command are called in requests.
+fn fields(kind: &str) -> Fields {
+    match kind.split_once('.') {
+        Some(("campaign", _)) => campaign::http::field,
+        Some(("partner", _)) => partner::http::field,
+        Some(("tracking", _)) => tracking::http::field,
+        _ => |field| field.into(),
+    }
+}
+
 fn document(read: &dyn Read, id: &str) -> Result<Option<Vec<u8>>, String> {
     let rows = read.select("SELECT body FROM command WHERE id = $1", &[id.into()])?;
     let Some(row) = rows.first() else { return Ok(None) };
@@ -55,7 +65,7 @@ fn document(read: &dyn Read, id: &str) -> Result<Option<Vec<u8>>, String> {
         received: Timestamp::saturating_from_micros(record.received),
         status: &record.status,
         saga: record.saga.as_deref(),
-        reason: record.refusal.as_ref().map(Reason::from),
+        reason: record.refusal.as_ref().map(|refusal| Reason::of(refusal, fields(&record.kind))),
         told: &record.told,
     };
     written(&answer).map(Some)

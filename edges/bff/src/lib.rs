@@ -71,6 +71,7 @@ pub(crate) struct Edge {
     read: Arc<dyn Read + Send + Sync>,
     readers: Arc<Semaphore>,
     reading: Arc<Semaphore>,
+    pub large: Arc<Semaphore>,
     pub ids: ids::Ids,
     pub plans: Vec<Plan>,
     pub campaigns: campaign::Settings,
@@ -96,6 +97,7 @@ impl Bff {
             read,
             readers: Arc::new(Semaphore::new(READERS)),
             reading: Arc::new(Semaphore::new(READING)),
+            large: Arc::new(Semaphore::new(body::LARGE_MAX)),
             ids: ids::Ids::new(clock, chance),
             plans,
             campaigns,
@@ -150,17 +152,23 @@ impl Edge {
             query(&*read)
         });
         match ran.await {
-            Ok(Ok(found)) => Ok(found),
-            Ok(Err(why)) => {
-                tracing::error!(why, "a query failed");
-                Err(Problem::unavailable("store-unreadable", "the store cannot be read at the moment; the log says why"))
-            }
+            Ok(found) => found.map_err(unreadable),
             Err(error) => {
                 tracing::error!(%error, "a query broke");
                 Err(Problem::internal())
             }
         }
     }
+
+    /// Reads a row that has just been written, at once: it is in memory, and going to another thread takes longer than reading it.
+    pub fn just_written<T>(&self, query: impl FnOnce(&dyn Read) -> Result<T, String>) -> Result<T, Problem> {
+        query(&*self.read).map_err(unreadable)
+    }
+}
+
+fn unreadable(why: String) -> Problem {
+    tracing::error!(why, "a query failed");
+    Problem::unavailable("store-unreadable", "the store cannot be read at the moment; the log says why")
 }
 
 /// The one id of a path, of the right form.

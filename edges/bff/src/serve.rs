@@ -56,7 +56,7 @@ pub async fn serve(listening: Listening, router: Router, shutdown: impl Future<O
     let Listening { listener, .. } = listening;
     let (stop, stopping) = watch::channel(());
     let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(HEAD_MAX).pipeline_flush(true);
+    http.timer(TokioTimer::new()).header_read_timeout(HEAD_MAX);
     let mut shutdown = std::pin::pin!(shutdown);
     loop {
         let accepted = tokio::select! {

@@ -12,6 +12,7 @@ use tokio::time::timeout;
 
 use crate::Edge;
 use crate::asked::Asked;
+use crate::body::busy;
 use crate::ids::hash;
 use crate::problem::{Fields, Problem};
 
@@ -31,7 +32,7 @@ pub(crate) enum Kind {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Settled {
     /// It is done; the outcome is there when it was waited for and came in time.
-    Done { saga: Option<Arc<str>>, told: Value, outcome: Option<Outcome> },
+    Done { saga: Option<Arc<str>>, told: Value, outcome: Option<Box<Outcome>> },
     /// It is durable, and waits for its turn.
     Waiting { command: Arc<str> },
 }
@@ -73,9 +74,7 @@ pub(crate) async fn submit<M: Command>(
     let (first_sender, mut first) = oneshot::channel();
     let (outcome_sender, outcome) = wait.map(|_| oneshot::channel()).unzip();
     let listener = Box::new(Ear { first: Some(first_sender), outcome: outcome_sender });
-    edge.owner
-        .ask(Ask { packet, hash: hash(body), listener })
-        .map_err(|_| Problem::unavailable("busy", "too much is waiting to be done; try again in a second"))?;
+    edge.owner.ask(Ask { packet, hash: hash(body), listener }).map_err(|_| busy())?;
     let mut ended = None;
     let mut left = FIRST_MAX;
     if let (Some(outcome), Some(wait)) = (outcome, wait) {
@@ -93,7 +92,7 @@ pub(crate) async fn submit<M: Command>(
         },
     };
     match answer {
-        Ok(First::Done { saga, told }) => Ok(Settled::Done { saga, told, outcome: ended }),
+        Ok(First::Done { saga, told }) => Ok(Settled::Done { saga, told, outcome: ended.map(Box::new) }),
         Ok(First::Waiting) => Ok(Settled::Waiting { command: id }),
         Ok(First::Refused(refusal)) => Err(Problem::refused(&refusal, fields)),
         Ok(First::Mismatch) => Err(mismatch(keyed, &id)),

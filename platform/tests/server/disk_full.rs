@@ -16,7 +16,7 @@ impl SmallDisk {
     /// Mounts it there; nothing when this machine does not let its users do that.
     fn mount(at: &Path) -> Option<SmallDisk> {
         std::fs::create_dir_all(at).expect("a directory");
-        let script = format!("mount -t tmpfs -o size=16m alpes '{}' && echo mounted && read stay", at.display());
+        let script = format!("mount -t tmpfs -o size=64m alpes '{}' && echo mounted && read stay", at.display());
         let holder = Command::new("unshare")
             .args(["--user", "--map-root-user", "--mount", "sh", "-c", &script])
             .stdin(Stdio::piped())
@@ -69,7 +69,7 @@ fn a_full_disk_is_told_loses_nothing_and_when_there_is_room_again_it_goes_on() {
     load.reach(50);
     let filler = format!("'{}/filler'", folder.data().display());
     let filled = disk.shell(&format!("cat /dev/zero > {filler}"));
-    assert!(!filled.status.success(), "a disk of 16 MB took /dev/zero");
+    assert!(!filled.status.success(), "a disk of 64 MB took /dev/zero");
     load.unavailable();
     let mut asked = load.finish();
     assert!(server.error().contains("make room on the disk"), "it says what to do: {}", server.error());

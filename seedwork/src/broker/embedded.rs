@@ -123,10 +123,66 @@ impl Broker for Embedded {
 
     fn turn_back(&mut self, route: &Route, mark: Place0) {
         for subscription in self.by_destination.get(&route.to).map_or(&[][..], Vec::as_slice) {
-            if let Some(reader) = self.readers.get_mut(subscription) {
-                reader.behind.insert(route.clone(), mark);
-            }
+            let Some(reader) = self.readers.get_mut(subscription) else { continue };
+            // Another reader of the route may not be as far as the one that asks: it goes on where it is.
+            let queued = self.queue.iter().find(|(of, row)| of == subscription && row.route == *route);
+            let from = queued.map_or(mark, |(_, row)| mark.min(row.predecessor));
+            let from = reader.behind.get(route).map_or(from, |behind| from.min(*behind));
+            reader.behind.insert(route.clone(), from);
         }
         self.queue.retain(|(_, row)| row.route != *route);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::broker::contract::{self, Subject};
+
+    /// So little memory that the suite goes through the log, too.
+    struct Small(usize);
+
+    impl Subject for Small {
+        fn fresh(&mut self, origins: &[Partition]) -> Box<dyn Broker> {
+            Box::new(Embedded::with_memory(origins.to_vec(), self.0))
+        }
+        fn again(&mut self, origins: &[Partition]) -> Box<dyn Broker> {
+            self.fresh(origins)
+        }
+    }
+
+    #[test]
+    fn it_passes_the_suite_whatever_fits_into_its_memory() {
+        for memory in [MEMORY, 16, 1, 0] {
+            contract::check(&mut Small(memory));
+        }
+    }
+
+    #[test]
+    fn what_a_slow_consumer_leaves_in_memory_is_bounded() {
+        let lot = Partition { context: "lot".into(), number: 0 };
+        let to = Destination { topic: "lot.events".into(), partition: 0 };
+        let mut store = crate::store::Sqlite::memory().unwrap();
+        store.open(&crate::store::Schema::default()).unwrap();
+        let mut broker = Embedded::with_memory(vec![lot.clone()], 100);
+        for reader in ["shop", "garage"] {
+            let reader = Partition { context: reader.into(), number: 0 };
+            broker.subscribe(&Subscription { reader, to: to.clone() }, &[], &mut store).unwrap();
+        }
+        let route = Route { from: lot, to };
+        let place = |position| Place { epoch: 1, position };
+        for position in 1..=10_000 {
+            let predecessor = (position > 1).then(|| place(position - 1));
+            let row = LogRow {
+                route: route.clone(),
+                place: place(position),
+                predecessor,
+                raw: std::sync::Arc::from(&b"{}"[..]),
+                packet: None,
+                times: [0; 3],
+            };
+            broker.send(&[row]);
+            assert!(broker.queue.len() <= 100, "{} in memory", broker.queue.len());
+        }
     }
 }

@@ -24,6 +24,8 @@ pub(super) struct Batch {
     pub states: BTreeSet<(usize, Box<str>)>,
     pub sagas: BTreeMap<Arc<str>, (usize, Vec<Entry>)>,
     pub sent: Vec<Outgo>,
+    /// Which rows of the batch's log are whose, once they have been made.
+    pub ranges: Vec<(usize, std::ops::Range<usize>)>,
     pub commands: BTreeMap<Arc<str>, CommandRecord>,
     pub waiting: Vec<WaitingWrite>,
     pub marks: BTreeMap<(usize, crate::store::Route), crate::store::Place>,

@@ -1,5 +1,6 @@
 //! The batch: run, written with one commit, and only then answered and handed on.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::run::{Batch, Outgo};
@@ -16,8 +17,24 @@ impl Executor {
         let count = inputs.len();
         let mut batch = Batch::default();
         self.identity.begin();
-        self.run_all(inputs, &mut batch, None)?;
-        let Err(lost) = self.commit(&mut batch)? else { return Ok(()) };
+        let lost = match self.store.begin() {
+            Ok(()) => {
+                self.run_all(inputs, &mut batch, None)?;
+                self.commit(&mut batch)?
+            }
+            Err(error) => {
+                batch.firsts.extend(inputs.into_iter().filter_map(|input| match input {
+                    Input::Ask { ask, .. } => Some((ask, First::Waiting)),
+                    Input::Operation { answer, .. } => {
+                        answer(Err("the store cannot be used at the moment; try again".to_owned()));
+                        None
+                    }
+                    Input::Message { .. } | Input::Waiting { .. } | Input::Alarm { .. } => None,
+                }));
+                self.lost(error).map(Err)?
+            }
+        };
+        let Err(lost) = lost else { return Ok(()) };
         let asks: Vec<_> = batch.firsts.into_iter().map(|(ask, _)| ask).collect();
         match lost {
             Lost::Pause(why) => {
@@ -91,12 +108,10 @@ impl Executor {
 
     fn commit(&mut self, batch: &mut Batch) -> Result<Result<(), Lost>, Stop> {
         let writes = self.writes(batch)?;
-        if !writes.heads.is_empty() {
-            if let Err(error) = self.store.commit(&writes) {
-                return self.lost(error).map(Err);
-            }
-            self.counters.commits += 1;
+        if let Err(error) = self.store.commit(&writes) {
+            return self.lost(error).map(Err);
         }
+        self.counters.commits += u64::from(!writes.heads.is_empty());
         self.identity.committed(batch.states.iter());
         self.after(batch, &writes);
         Ok(Ok(()))
@@ -111,12 +126,15 @@ impl Executor {
         for (id, (partition, entries)) in &batch.sagas {
             writes.sagas.extend(self.saga_write(id, *partition, entries, now)?);
         }
-        let mut touched = vec![false; self.held.len()];
-        for outgo in std::mem::take(&mut batch.sent) {
-            let partition = outgo.partition;
-            let row = self.log_row(outgo, now)?;
-            if let Some(touched) = touched.get_mut(partition) {
-                *touched = true;
+        // A stable sort: each partition's rows stand together, in the order in which its inputs were run.
+        let mut sent = std::mem::take(&mut batch.sent);
+        sent.sort_by_key(|outgo| outgo.partition);
+        writes.log.reserve(sent.len());
+        for outgo in sent {
+            let (index, row) = (outgo.partition, self.log_row(outgo, now)?);
+            match batch.ranges.last_mut() {
+                Some((last, range)) if *last == index => range.end += 1,
+                _ => batch.ranges.push((index, writes.log.len()..writes.log.len() + 1)),
             }
             writes.log.push(row);
         }
@@ -148,15 +166,14 @@ impl Executor {
                 });
             }
         }
-        let mut last: std::collections::BTreeMap<(usize, Destination), Place> = std::collections::BTreeMap::new();
-        for row in &writes.log {
-            if let Some(index) = self.held.iter().position(|held| held.partition == row.route.from) {
-                last.insert((index, row.route.to.clone()), row.place);
-            }
-        }
-        for ((index, destination), place) in last {
-            if let Some(held) = self.held.get(index) {
-                writes.destinations.push((held.partition.clone(), destination, place));
+        for (index, range) in &batch.ranges {
+            let Some(held) = self.held.get(*index) else { continue };
+            let rows = writes.log.get(range.clone()).unwrap_or_default();
+            let touched: BTreeSet<&Destination> = rows.iter().map(|row| &row.route.to).collect();
+            for to in touched {
+                if let Some(place) = held.destinations.get(to) {
+                    writes.destinations.push((held.partition.clone(), to.clone(), *place));
+                }
             }
         }
         Ok(writes)
@@ -215,10 +232,8 @@ impl Executor {
         held.position += 1;
         let place = Place { epoch: held.epoch, position: held.position };
         let message = sent.message;
-        let to = Destination {
-            topic: topic(message.context, message.role),
-            partition: partition_of(&message.key, self.settings.partitions),
-        };
+        let topic = self.topics.entry((message.context, message.role)).or_insert_with(|| topic(message.context, message.role));
+        let to = Destination { topic: topic.clone(), partition: partition_of(&message.key, self.settings.partitions) };
         let predecessor = held.destinations.insert(to.clone(), place);
         let envelope = Envelope {
             id: format!("{}/{}/{}", held.partition, place.epoch, place.position).into(),
@@ -249,13 +264,9 @@ impl Executor {
     /// What waited for the commit.
     fn after(&mut self, batch: &mut Batch, writes: &Writes) {
         let now = self.clock.monotonic();
-        for held in &mut self.held {
-            let whole = writes.log.iter().all(|row| row.route.from == held.partition);
-            if whole {
-                held.relay.committed(&writes.log, now, &mut *self.broker);
-            } else {
-                let own: Vec<LogRow> = writes.log.iter().filter(|row| row.route.from == held.partition).cloned().collect();
-                held.relay.committed(&own, now, &mut *self.broker);
+        for (index, range) in std::mem::take(&mut batch.ranges) {
+            if let (Some(held), Some(rows)) = (self.held.get_mut(index), writes.log.get(range)) {
+                held.relay.committed(rows, now, &mut *self.broker);
             }
         }
         for (subscription, number) in std::mem::take(&mut batch.acknowledged) {

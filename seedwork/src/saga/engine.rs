@@ -5,7 +5,7 @@
 //! |---|---|---|---|
 //! | before the pivot | undo what was sent | the same | wait for the operator; a sibling's refusal or an abort undoes at once |
 //! | the pivot | undo all before it | keep waiting, alarm | stuck |
-//! | after the pivot | send again, 10 times, then stuck | keep waiting, alarm | stuck |
+//! | after the pivot | send again with backoff, 10 times, then stuck | keep waiting, alarm | stuck |
 //! | an undo | stuck | keep waiting, alarm | stuck |
 
 use std::time::Duration;
@@ -19,10 +19,10 @@ use crate::message::Direction;
 mod packed;
 mod run;
 
-use run::{log, send_step};
+use run::{At, log, send_step};
 
-/// Attempts of a row after the pivot before it is stuck.
-pub const ATTEMPTS: u16 = 10;
+/// Attempts of a row after the pivot before it is stuck: the first, and ten times again.
+pub const ATTEMPTS: u16 = 11;
 
 /// A row's phase.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -289,10 +289,10 @@ pub fn step(shape: &Shape, mut run: Run, input: Input) -> (Run, Vec<Effect>) {
     let mut effects = Vec::new();
     match input {
         Input::Answer { row, index, direction: Direction::Do, attempt, outcome } => {
-            run.step_answered(shape, row, index, attempt, outcome, &mut effects);
+            run.step_answered(shape, At { row, index, attempt }, outcome, &mut effects);
         }
         Input::Answer { row, index, direction: Direction::Undo, attempt, outcome } => {
-            run.undo_answered(shape, row, index, attempt, outcome, &mut effects);
+            run.undo_answered(shape, At { row, index, attempt }, outcome, &mut effects);
         }
         Input::Deadline { row, stage } if row == run.row && stage == run.stage => run.deadline_passed(shape, &mut effects),
         Input::Deadline { .. } => {}

@@ -10,6 +10,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, ToSql, param
 use super::*;
 use crate::view::Read;
 
+mod checkpoint;
 mod ddl;
 
 /// The bytes are UTF-8 JSON that this process wrote or checked; SQLite is told so without another look at them.
@@ -45,9 +46,11 @@ pub struct Sqlite {
     states: Vec<Statements>,
     views: Vec<String>,
     names: BTreeMap<Arc<str>, i64>,
+    partitions: BTreeMap<Partition, i64>,
     texts: BTreeMap<i64, Arc<str>>,
     streams: BTreeMap<(i64, u64), i64>,
     epoch: u64,
+    checkpointer: Option<checkpoint::Checkpointer>,
 }
 
 fn broken(what: &str) -> impl FnOnce(rusqlite::Error) -> StoreError + '_ {
@@ -72,12 +75,15 @@ impl Sqlite {
     /// When it cannot be opened, is no database, is damaged, or the machine does not honour `synchronous=FULL`; the text says what to do.
     pub fn open(path: &Path) -> StoreResult<Sqlite> {
         let shown = path.display();
-        let db = Connection::open(path).map_err(broken(&format!("cannot open {shown}")))?;
+        // One thread at a time uses a connection (it is Send, not Sync), so SQLite need not lock it with every call.
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let db = Connection::open_with_flags(path, flags).map_err(broken(&format!("cannot open {shown}")))?;
         let mut store = Sqlite::with(db, Some(path.to_owned())).map_err(|error| {
             StoreError(format!("{shown} cannot be used ({}). If the disk is full or read-only, mend that; if the file is damaged, restore a copy", error.0))
         })?;
         store.pragma("journal_mode", "WAL", "wal")?;
         store.pragma("synchronous", "FULL", "2")?;
+        store.checkpointer = checkpoint::Checkpointer::start(path);
         Ok(store)
     }
 
@@ -92,8 +98,8 @@ impl Sqlite {
     fn with(db: Connection, path: Option<PathBuf>) -> StoreResult<Sqlite> {
         db.set_prepared_statement_cache_capacity(256);
         let failed = || broken("cannot set it up");
-        // The WAL is folded into the file in pieces small enough that a request behind one does not wait long.
-        for pragma in ["cache_size = -49152", "wal_autocheckpoint = 2000", "foreign_keys = ON", "busy_timeout = 5000"] {
+        // The checkpointer beside keeps up; this is where the writer folds in the rest, and the WAL begins anew.
+        for pragma in ["cache_size = -16384", "wal_autocheckpoint = 8000", "foreign_keys = ON", "busy_timeout = 5000"] {
             db.execute_batch(&format!("PRAGMA {pragma}")).map_err(failed())?;
         }
         db.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(())).map_err(failed())?;
@@ -103,9 +109,11 @@ impl Sqlite {
             states: Vec::new(),
             views: Vec::new(),
             names: BTreeMap::new(),
+            partitions: BTreeMap::new(),
             texts: BTreeMap::new(),
             streams: BTreeMap::new(),
             epoch: 1,
+            checkpointer: None,
         })
     }
 
@@ -150,9 +158,29 @@ impl Sqlite {
     }
 
     fn partition_id(&mut self, partition: &Partition) -> rusqlite::Result<i64> {
-        // The text of a partition is asked for with every row of every batch, so it is made once.
-        let text: Arc<str> = partition.to_string().into();
-        self.name(&text)
+        if let Some(id) = self.partitions.get(partition) {
+            return Ok(*id);
+        }
+        let id = self.name(&partition.to_string().into())?;
+        self.partitions.insert(partition.clone(), id);
+        Ok(id)
+    }
+
+    /// Ends a batch that was begun and came to nothing.
+    fn end(&mut self) -> rusqlite::Result<()> {
+        if self.db.is_autocommit() {
+            return Ok(());
+        }
+        self.forget_names();
+        self.db.execute_batch("ROLLBACK")
+    }
+
+    /// Names and streams that were given numbers in a transaction are gone with it.
+    fn forget_names(&mut self) {
+        self.names.clear();
+        self.partitions.clear();
+        self.texts.clear();
+        self.streams.clear();
     }
 
     fn stream(&mut self, partition: i64, epoch: u64) -> rusqlite::Result<i64> {
@@ -557,7 +585,17 @@ impl Store for Sqlite {
     }
 
     fn take(&mut self, partition: &Partition, held: Option<u64>) -> StoreResult<Option<Taken>> {
+        self.end().map_err(broken("cannot end the batch before"))?;
         self.taken(partition, held).map_err(broken("cannot take a partition"))
+    }
+
+    fn begin(&mut self) -> Result<(), CommitError> {
+        // One transaction for the batch's reads and writes: each read of its own would lock and unlock the WAL (65 times a batch).
+        if !self.db.is_autocommit() {
+            return Ok(());
+        }
+        let mut begin = self.db.prepare_cached("BEGIN IMMEDIATE").map_err(|error| classify(&error, false))?;
+        begin.execute([]).map(drop).map_err(|error| classify(&error, false))
     }
 
     fn peek(&mut self, table: Table, id: &str) -> StoreResult<Peek> {
@@ -569,14 +607,11 @@ impl Store for Sqlite {
     }
 
     fn commit(&mut self, writes: &Writes) -> Result<(), CommitError> {
-        self.db.execute_batch("BEGIN IMMEDIATE").map_err(|error| classify(&error, false))?;
+        self.begin()?;
         match self.write(writes) {
             Ok(fenced) if fenced.is_empty() => {}
             other => {
-                // Names and streams that were given numbers in this transaction are gone with it.
-                self.names.clear();
-                self.texts.clear();
-                self.streams.clear();
+                self.forget_names();
                 self.db.execute_batch("ROLLBACK").map_err(|error| CommitError::Unknown(error.to_string()))?;
                 return Err(match other {
                     Ok(fenced) => CommitError::Fenced(fenced),
@@ -584,15 +619,17 @@ impl Store for Sqlite {
                 });
             }
         }
-        if let Err(error) = self.db.execute_batch("COMMIT") {
-            self.names.clear();
-            self.texts.clear();
-            self.streams.clear();
+        let committed = self.db.prepare_cached("COMMIT").and_then(|mut commit| commit.execute([]));
+        if let Err(error) = committed {
+            self.forget_names();
             let told = classify(&error, true);
             if !self.db.is_autocommit() && self.db.execute_batch("ROLLBACK").is_err() {
                 return Err(CommitError::Unknown(error.to_string()));
             }
             return Err(told);
+        }
+        if let Some(checkpointer) = self.checkpointer.as_mut().filter(|_| !writes.heads.is_empty()) {
+            checkpointer.committed();
         }
         Ok(())
     }

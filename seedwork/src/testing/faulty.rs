@@ -85,6 +85,10 @@ impl Store for Faulty {
         lock(&self.inner).take(partition, held)
     }
 
+    fn begin(&mut self) -> Result<(), CommitError> {
+        lock(&self.inner).begin()
+    }
+
     fn peek(&mut self, table: Table, id: &str) -> StoreResult<Peek> {
         let missing = lock(&self.faults).store.missing;
         if self.chance.one_in(missing) {

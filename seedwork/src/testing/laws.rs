@@ -86,8 +86,10 @@ fn well(case: &Case) -> (Rows, String, String) {
             let children = seen.iter().filter(|seen| seen.row == row.row).map(|seen| seen.index + 1).max().unwrap_or(0);
             (row.row, row.phase, children)
         })
-        .collect();
-    (rows, nothing(case), after)
+        .collect::<Rows>();
+    // A saga that is committed from its start on is never undone, so there is no world before it to come back to.
+    let before = if rows.iter().any(|(_, phase, _)| *phase != Phase::Then) { nothing(case) } else { String::new() };
+    (rows, before, after)
 }
 
 /// The view of a world in which the saga was started and undone at once, by its first command's refusal; and of none at all they

@@ -158,8 +158,12 @@ impl Broker for Door {
             if sim.chance.one_in(faults.late) { kept.push_back(notice) } else { into.push(notice) }
         }
         *notices = kept;
-        let mine: Vec<Subscription> =
-            sim.readers.iter().filter(|(_, reader)| reader.node == self.node).map(|(subscription, _)| subscription.clone()).collect();
+        let mine: Vec<Subscription> = sim
+            .readers
+            .iter()
+            .filter(|(_, reader)| reader.node == self.node)
+            .map(|(subscription, _)| subscription.clone())
+            .collect();
         for subscription in mine {
             let first = into.len();
             while into.len() - first < limit {
@@ -207,5 +211,42 @@ impl Broker for Door {
         for node in nodes {
             sim.notices.entry(node).or_default().push_back(Heard::Turn(route.clone(), mark));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::broker::contract::{self, Subject};
+    use crate::store::Partition;
+
+    /// A new process each time, as a restart in a world is.
+    struct Simulated(Arc<Mutex<Sim>>, BrokerFaults);
+
+    impl Subject for Simulated {
+        fn fresh(&mut self, origins: &[Partition]) -> Box<dyn Broker> {
+            let mut sim = Sim::new(11);
+            sim.faults = self.1;
+            self.0 = Arc::new(Mutex::new(sim));
+            self.again(origins)
+        }
+        fn again(&mut self, _origins: &[Partition]) -> Box<dyn Broker> {
+            lock(&self.0).gone(0);
+            Box::new(Door::new(self.0.clone(), 0))
+        }
+        fn wait(&mut self, _times: u32) -> bool {
+            lock(&self.0).due().is_some()
+        }
+    }
+
+    #[test]
+    fn without_faults_it_passes_the_suite_of_every_broker() {
+        contract::check(&mut Simulated(Arc::new(Mutex::new(Sim::new(0))), BrokerFaults::default()));
+    }
+
+    #[test]
+    fn what_comes_late_or_twice_passes_it_too() {
+        let faults = BrokerFaults { duplicate: 3, late: 4, ..BrokerFaults::default() };
+        contract::check(&mut Simulated(Arc::new(Mutex::new(Sim::new(0))), faults));
     }
 }

@@ -1,3 +1,5 @@
+//! The form of requests, and how answers read.
+
 use serde_json::{from_str, json, to_value};
 
 use super::*;

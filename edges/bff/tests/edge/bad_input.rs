@@ -68,7 +68,9 @@ async fn a_campaign_of_another_form_is_400_and_names_the_field() {
         check(&edge.post("/v1/campaigns", body).await, (400, code, None), &String::from_utf8_lossy(body));
     }
     let deep = "[".repeat(100_000);
-    check(&edge.post("/v1/campaigns", with("[{", &deep)).await, (400, "json-malformed", None), "deep");
+    check(&edge.post("/v1/campaigns", with("[{", &deep)).await, (400, "type-wrong", Some("participants[0]")), "deep");
+    let surplus = with("\"kind\":\"mixed\"", &format!("\"surplus\":{deep}"));
+    check(&edge.post("/v1/campaigns", surplus).await, (400, "field-unknown", Some("surplus")), "deep and surplus");
 }
 
 #[tokio::test]

@@ -10,6 +10,7 @@ use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Request, StatusCode};
 use bff::Bff;
+use seedwork::Context;
 use seedwork::broker::Embedded;
 use seedwork::clock::{Chance, Clock, SystemClock};
 use seedwork::executor::owner::{self, Handle};
@@ -45,13 +46,23 @@ impl Edge {
 
     /// With something between the edge and what it reads.
     pub fn with(between: impl FnOnce(Arc<dyn Read + Send + Sync>) -> Arc<dyn Read + Send + Sync>) -> Edge {
+        let contexts = vec![campaign::context(campaign::Settings::default()), partner::context(), tracking::context()];
+        Edge::over(contexts, between)
+    }
+
+    /// Over other contexts.
+    pub fn over(
+        contexts: Vec<Context>,
+        between: impl FnOnce(Arc<dyn Read + Send + Sync>) -> Arc<dyn Read + Send + Sync>,
+    ) -> Edge {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let folder = std::env::temp_dir().join(format!("alpes-edge-{}-{number}", std::process::id()));
+        // In memory where the system has such a folder: a busy disk may take longer than the edge waits, and durability is not tested here.
+        let memory = PathBuf::from("/dev/shm");
+        let folder = if memory.is_dir() { memory } else { std::env::temp_dir() };
+        let folder = folder.join(format!("alpes-edge-{}-{number}", std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();
         let path = folder.join("store.db");
-        let settings = campaign::Settings::default();
-        let contexts = vec![campaign::context(settings), partner::context(), tracking::context()];
         let plans = bff::plans(&contexts);
         let partitions: Vec<Partition> =
             contexts.iter().map(|context| Partition { context: context.name().into(), number: 0 }).collect();
@@ -72,7 +83,7 @@ impl Edge {
             clock: Box::new(SystemClock::default()),
             chance: Chance::seeded(2),
             plans,
-            campaigns: settings,
+            campaigns: campaign::Settings::default(),
         };
         Edge { router: bff.router(), owner, thread: Some(thread), folder }
     }

@@ -25,6 +25,8 @@ async fn the_same_id_and_body_give_the_same_answer_and_another_body_is_409() {
     let keyed = edge.ask("POST /v1/campaigns", &[("idempotency-key", "k-1")], body.to_string()).await;
     assert_eq!((keyed.status.as_u16(), &keyed.json["code"]), (409, &json!("campaign-exists")), "{}", keyed.json);
     assert_eq!(keyed.json["field"], "id", "as the request calls it");
+    let record = edge.get("/v1/commands/k-1").await.json;
+    assert_eq!((&record["status"], &record["reason"]["field"]), (&json!("refused"), &json!("id")), "{record}");
     assert_eq!(edge.get("/v1/sagas?key=c-1").await.json["items"].as_array().map(Vec::len), Some(1));
 }
 

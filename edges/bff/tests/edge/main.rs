@@ -7,3 +7,4 @@ mod outcomes;
 mod reading;
 mod seed_003;
 mod serving;
+mod trouble;

@@ -61,8 +61,8 @@ async fn kinds_are_answered_as_they_were_sent_and_amounts_with_the_currencys_dec
     {
         let id = format!("c-{count}");
         let body = with_id(&id)
-            .replace("\"tipo\": \"Influencer\",  ", &format!("\"tipo\": \"{kind}\","))
             .replace("\"tipo\": \"Affiliate\"", &format!("\"tipo\": \"{of_partner}\""))
+            .replace("\"tipo\": \"Influencer\",  ", &format!("\"tipo\": \"{kind}\","))
             .replace("15000.00", amount)
             .replace("USD", currency);
         let answer = edge.post("/campana-comando", body).await;

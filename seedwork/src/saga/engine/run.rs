@@ -21,6 +21,42 @@ fn send_undo(child: &mut Child, row: u16, index: u32, effects: &mut Vec<Effect>)
     effects.push(Effect::Send { row, index, direction: Direction::Undo, attempt: child.undo_attempt });
 }
 
+/// Which command an answer is about.
+#[derive(Clone, Copy)]
+pub(super) struct At {
+    pub row: u16,
+    pub index: u32,
+    pub attempt: u16,
+}
+
+/// What an answer means to a command that is so far.
+enum Settled {
+    /// Nothing: it came twice, or is about an attempt that no longer counts.
+    Nothing,
+    /// It is so now.
+    Done,
+    /// The latest attempt was refused.
+    Refused(Refusal),
+    /// It, or an earlier attempt that it queues behind, is a dead letter.
+    Dead,
+    /// The dead letter was an earlier attempt, and has been discarded: the latest goes on.
+    Freed,
+}
+
+impl Settled {
+    fn of(outcome: Outcome, progress: Progress, latest: bool) -> Settled {
+        match (outcome, progress) {
+            (Outcome::Done, Progress::Done | Progress::Unsent) => Settled::Nothing,
+            (Outcome::Done, _) => Settled::Done,
+            (Outcome::Refused(refusal), Progress::Sent | Progress::Dead) if latest => Settled::Refused(refusal),
+            (Outcome::Refused(_), Progress::Dead) => Settled::Freed,
+            // A retried command stands in the lane behind its earlier attempts, so a dead letter of any of them holds it up.
+            (Outcome::Dead, Progress::Sent) => Settled::Dead,
+            (Outcome::Refused(_) | Outcome::Dead, _) => Settled::Nothing,
+        }
+    }
+}
+
 impl Run {
     pub(super) fn child(&mut self, row: u16, index: u32) -> Option<&mut Child> {
         self.rows.get_mut(usize::from(row).checked_sub(1)?)?.get_mut(index as usize)
@@ -47,20 +83,28 @@ impl Run {
         }
     }
 
-    /// Whether nothing more is sent for the active row until an operator decides.
+    /// Whether an operator must decide before this saga can end: nothing more is sent for the active row until then, or a step
+    /// whose undo has been sent is a dead letter.
     pub fn stuck(&self, shape: &Shape) -> bool {
+        let undo_waits = |child: &Child| child.step == Progress::Dead && child.undo != Progress::Unsent;
+        self.row_stuck(shape) || (self.stage == Stage::Undoing && self.rows.iter().flatten().any(undo_waits))
+    }
+
+    fn row_stuck(&self, shape: &Shape) -> bool {
+        let refused_too_often = |child: &Child| child.step == Progress::Refused && child.step_attempt >= ATTEMPTS;
         match (self.stage, shape.row(self.row).map(|row| row.phase)) {
             (Stage::Running, Some(Phase::Pivot)) => self.active().iter().any(|child| child.step == Progress::Dead),
-            (Stage::Running, Some(Phase::Then)) => self
-                .active()
-                .iter()
-                .any(|child| child.step == Progress::Dead || (child.step == Progress::Refused && child.step_attempt >= ATTEMPTS)),
-            (Stage::Undoing, _) => {
-                self.active().iter().any(|child| matches!(child.undo, Progress::Refused | Progress::Dead))
-                    || self.rows.iter().flatten().any(|child| child.step == Progress::Dead)
+            (Stage::Running, Some(Phase::Then)) => {
+                self.active().iter().any(|child| child.step == Progress::Dead || refused_too_often(child))
             }
+            (Stage::Undoing, _) => self.active().iter().any(|child| matches!(child.undo, Progress::Refused | Progress::Dead)),
             _ => false,
         }
+    }
+
+    /// Whether a command of the active row is a dead letter: then only its replay or discard decides, or it would run after all.
+    fn dead(&self) -> bool {
+        self.active().iter().any(|child| child.step == Progress::Dead || child.undo == Progress::Dead)
     }
 
     /// Whether a row before the pivot waits for an operator to decide on a dead letter.
@@ -118,7 +162,7 @@ impl Run {
             }
             self.row -= 1;
         }
-        // A step that is still a dead letter was undone behind it only if it was decided first, so none is left here.
+        // An undo is handled behind its step, so no step is a dead letter here but one that leaves nothing to undo.
         self.stage = Stage::Undone;
         effects.extend([log(0, None, "undone", None), Effect::NoDeadline, Effect::Ended]);
     }
@@ -132,49 +176,82 @@ impl Run {
         }
     }
 
-    pub(super) fn step_answered(
-        &mut self,
-        shape: &Shape,
-        row: u16,
-        index: u32,
-        attempt: u16,
-        outcome: Outcome,
-        effects: &mut Vec<Effect>,
-    ) {
+    pub(super) fn step_answered(&mut self, shape: &Shape, at: At, outcome: Outcome, effects: &mut Vec<Effect>) {
+        let At { row, index, attempt } = at;
         let active = self.stage == Stage::Running && self.row == row;
         let phase = shape.row(row).map(|row| row.phase);
         let Some(child) = self.child(row, index) else { return };
-        let latest = attempt == child.step_attempt && matches!(child.step, Progress::Sent | Progress::Dead);
-        match outcome {
-            Outcome::Done if child.step == Progress::Done => {}
-            Outcome::Done => {
+        let was_dead = child.step == Progress::Dead;
+        match (Settled::of(outcome, child.step, attempt == child.step_attempt), phase) {
+            (Settled::Nothing, _) => {}
+            (Settled::Done, _) => {
                 // Done of any attempt counts: a later one would have found nothing to do.
-                let was_dead = child.step == Progress::Dead;
                 child.step = Progress::Done;
                 effects.push(log(row, index, "done", None));
+                self.deadline_again(shape, row, was_dead, effects);
                 if active {
-                    self.deadline_again(shape, was_dead, effects);
                     self.forward(shape, effects);
                 }
             }
-            Outcome::Refused(_) | Outcome::Dead if !latest => {}
-            Outcome::Refused(refusal) => {
-                let was_dead = child.step == Progress::Dead;
+            (Settled::Refused(refusal), phase) => {
                 child.step = Progress::Refused;
                 effects.push(log(row, index, "refused", refusal.to_string()));
                 match phase.filter(|_| active) {
                     Some(Phase::Step | Phase::Pivot) => self.turn_round(shape, Reason { row, index, refusal }, effects),
                     Some(Phase::Then) if attempt < ATTEMPTS => {
                         effects.push(Effect::Resend { row, index, attempt, after: backoff(attempt) });
-                        self.deadline_again(shape, was_dead, effects);
+                        self.deadline_again(shape, row, was_dead, effects);
                     }
-                    Some(Phase::Then) => effects.push(log(row, index, "stuck", None)),
-                    Some(Phase::Start) | None => {}
+                    Some(Phase::Then) => {
+                        effects.push(log(row, index, "stuck", None));
+                        self.deadline_again(shape, row, was_dead, effects);
+                    }
+                    Some(Phase::Start) | None => self.deadline_again(shape, row, was_dead, effects),
                 }
             }
-            Outcome::Dead => {
+            (Settled::Freed, _) => {
+                child.step = Progress::Sent;
+                effects.push(log(row, index, "discarded", None));
+                self.deadline_again(shape, row, was_dead, effects);
+            }
+            (Settled::Dead, _) => {
                 child.step = Progress::Dead;
                 effects.push(log(row, index, "dead-letter", None));
+                if self.row == row && !self.stage.ended() {
+                    effects.push(Effect::NoDeadline);
+                }
+            }
+        }
+    }
+
+    pub(super) fn undo_answered(&mut self, shape: &Shape, at: At, outcome: Outcome, effects: &mut Vec<Effect>) {
+        let At { row, index, attempt } = at;
+        let active = self.stage == Stage::Undoing && self.row == row;
+        let Some(child) = self.child(row, index) else { return };
+        let was_dead = child.undo == Progress::Dead;
+        match Settled::of(outcome, child.undo, attempt == child.undo_attempt) {
+            Settled::Nothing => {}
+            Settled::Done => {
+                child.undo = Progress::Done;
+                effects.push(log(row, index, "undone", None));
+                if active {
+                    self.deadline_again(shape, row, was_dead, effects);
+                    self.back(shape, effects);
+                }
+            }
+            Settled::Refused(refusal) => {
+                child.undo = Progress::Refused;
+                effects.push(log(row, index, "stuck", refusal.to_string()));
+                self.deadline_again(shape, row, was_dead, effects);
+            }
+            Settled::Freed => {
+                child.undo = Progress::Sent;
+                effects.push(log(row, index, "discarded", None));
+                self.deadline_again(shape, row, was_dead, effects);
+            }
+            Settled::Dead => {
+                child.undo = Progress::Dead;
+                effects.push(log(row, index, "stuck", "the undo is a dead letter".to_owned()));
                 if active {
                     effects.push(Effect::NoDeadline);
                 }
@@ -182,51 +259,19 @@ impl Run {
         }
     }
 
-    pub(super) fn undo_answered(
-        &mut self,
-        shape: &Shape,
-        row: u16,
-        index: u32,
-        attempt: u16,
-        outcome: Outcome,
-        effects: &mut Vec<Effect>,
-    ) {
-        let active = self.stage == Stage::Undoing && self.row == row;
-        let Some(child) = self.child(row, index) else { return };
-        let latest = attempt == child.undo_attempt && matches!(child.undo, Progress::Sent | Progress::Dead);
-        match outcome {
-            Outcome::Done if child.undo == Progress::Done => {}
-            Outcome::Done => {
-                let was_dead = child.undo == Progress::Dead;
-                child.undo = Progress::Done;
-                effects.push(log(row, index, "undone", None));
-                if active {
-                    self.deadline_again(shape, was_dead, effects);
-                    self.back(shape, effects);
-                }
-            }
-            Outcome::Refused(_) | Outcome::Dead if !latest => {}
-            Outcome::Refused(refusal) => {
-                child.undo = Progress::Refused;
-                effects.push(log(row, index, "stuck", refusal.to_string()));
-            }
-            Outcome::Dead => {
-                child.undo = Progress::Dead;
-                effects.push(log(row, index, "stuck", "the undo is a dead letter".to_owned()));
-            }
+    /// The active row's deadline stands still while a command of it is a dead letter, and begins anew when that is decided.
+    fn deadline_again(&mut self, shape: &Shape, row: u16, was_dead: bool, effects: &mut Vec<Effect>) {
+        if !was_dead || self.row != row || self.stage.ended() || self.dead() {
+            return;
         }
-    }
-
-    /// A row's deadline stands still while a child of it is a dead letter, and begins anew when that is decided.
-    fn deadline_again(&self, shape: &Shape, was_dead: bool, effects: &mut Vec<Effect>) {
-        let dead = self.active().iter().any(|child| child.step == Progress::Dead || child.undo == Progress::Dead);
-        if let Some(row) = shape.row(self.row).filter(|_| was_dead && !dead) {
-            effects.push(Effect::Deadline(row.within));
+        if let Some(of_row) = shape.row(row) {
+            self.late = false;
+            effects.push(Effect::Deadline(of_row.within));
         }
     }
 
     pub(super) fn deadline_passed(&mut self, shape: &Shape, effects: &mut Vec<Effect>) {
-        if self.stage.ended() || self.active().iter().any(|child| child.step == Progress::Dead || child.undo == Progress::Dead) {
+        if self.stage.ended() || self.dead() {
             return;
         }
         let phase = shape.row(self.row).map(|row| row.phase);
@@ -248,7 +293,7 @@ impl Run {
 
     fn open_to_operator(&self, shape: &Shape) -> bool {
         let before_pivot = self.stage == Stage::Running && shape.row(self.row).is_some_and(|row| row.phase == Phase::Step);
-        !self.stage.ended() && !before_pivot && (self.late || self.stuck(shape))
+        !self.stage.ended() && !before_pivot && (self.late || self.row_stuck(shape))
     }
 
     pub(super) fn retry(&mut self, shape: &Shape, effects: &mut Vec<Effect>) {
@@ -257,14 +302,12 @@ impl Run {
         }
         let (row, stage) = (self.row, self.stage);
         let before = effects.len();
+        let open = |progress| matches!(progress, Progress::Sent | Progress::Refused);
         for (child, index) in self.active_mut().iter_mut().zip(0..) {
             match stage {
-                Stage::Running if matches!(child.step, Progress::Sent | Progress::Refused) => {
-                    send_step(child, row, index, effects)
-                }
-                Stage::Undoing if matches!(child.undo, Progress::Sent | Progress::Refused) => {
-                    send_undo(child, row, index, effects)
-                }
+                Stage::Running if open(child.step) => send_step(child, row, index, effects),
+                // An undo behind a dead letter waits for that, not for another attempt.
+                Stage::Undoing if open(child.undo) && child.step != Progress::Dead => send_undo(child, row, index, effects),
                 _ => {}
             }
         }
@@ -275,9 +318,7 @@ impl Run {
     }
 
     pub(super) fn resolve(&mut self, shape: &Shape, happened: bool, reason: String, effects: &mut Vec<Effect>) {
-        // While a command is a dead letter only its replay or discard decides, or it would run after all.
-        let dead = self.active().iter().any(|child| child.step == Progress::Dead || child.undo == Progress::Dead);
-        if dead || !self.open_to_operator(shape) {
+        if self.dead() || !self.open_to_operator(shape) {
             return;
         }
         let (row, stage) = (self.row, self.stage);

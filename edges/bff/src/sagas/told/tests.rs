@@ -1,7 +1,10 @@
+//! What an operator reads of a saga at each turn of it.
+
 use std::time::Duration;
 
 use seedwork::Refusal;
-use seedwork::saga::Outcome;
+use seedwork::message::Direction::{Do, Undo as Back};
+use seedwork::saga::Outcome::{self, Done};
 use seedwork::saga::engine::{Input, RowShape, Shape, start, step};
 use serde_json::{Value, json};
 
@@ -25,7 +28,8 @@ fn plan() -> Plan {
 }
 
 fn shape() -> Shape {
-    let rows = plan().rows.iter().map(|row| RowShape {
+    let plan = plan();
+    let rows = plan.rows.iter().map(|row| RowShape {
         phase: row.phase,
         children: if row.phase == Phase::Step { 2 } else { 1 },
         undo: row.undo.is_some(),
@@ -79,9 +83,6 @@ fn undos(told: &Value) -> Vec<(u64, u64)> {
     let undo = |undo: &Value| (undo["row"].as_u64().unwrap(), undo["children"].as_u64().unwrap());
     told["undo_if_failed_now"].as_array().unwrap().iter().map(undo).collect()
 }
-
-use Direction::{Do, Undo as Back};
-use Outcome::Done;
 
 #[test]
 fn a_saga_that_goes_forward_shows_what_is_done_running_and_remaining() {
