@@ -9,7 +9,7 @@ use crate::message::{Event, Message};
 ///
 /// It is stored as one JSON document under its id. It does no I/O and knows no clock: what it needs comes as arguments.
 pub trait Aggregate: Clone + Serialize + DeserializeOwned + Send + Sync + 'static {
-    /// Its kind within the context; names the table of its states: `campaign`. Letters, digits and `_`.
+    /// Its kind within the context; names the table of its states: `car`. Letters, digits and `_`.
     const KIND: &'static str;
     /// The version of its stored form. Raise it when a field changes its meaning, and teach [`Aggregate::upcast`] the old form; a new
     /// field with `#[serde(default)]` needs neither.

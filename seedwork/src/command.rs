@@ -40,7 +40,13 @@ pub struct Refusal {
 impl Refusal {
     /// A refusal because of the present state.
     pub fn conflict(code: &'static str, message: impl fmt::Display) -> Refusal {
-        Refusal { code: code.into(), class: Class::Conflict, field: None, message: message.to_string(), details: serde_json::Value::Null }
+        Refusal {
+            code: code.into(),
+            class: Class::Conflict,
+            field: None,
+            message: message.to_string(),
+            details: serde_json::Value::Null,
+        }
     }
 
     /// A refusal of what can never be done as asked.

@@ -42,11 +42,14 @@ pub(crate) struct Kind {
     pub view: Option<ViewOf>,
 }
 
+/// The view row of an aggregate whose type is forgotten.
+type MakeRow = Box<dyn Fn(&(dyn Any + Send + Sync)) -> Option<Vec<Value>> + Send + Sync>;
+
 pub(crate) struct ViewOf {
     pub table: &'static str,
     pub create: &'static [&'static str],
     pub columns: &'static [&'static str],
-    pub row: Box<dyn Fn(&(dyn Any + Send + Sync)) -> Option<Vec<Value>> + Send + Sync>,
+    pub row: MakeRow,
 }
 
 /// Reads a stored state, through [`Aggregate::upcast`] when another version wrote it.

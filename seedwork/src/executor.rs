@@ -9,26 +9,27 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
 use crate::broker::{Broker, Heard, Subscription};
 use crate::clock::{Chance, Clock};
-use crate::command::Refusal;
 use crate::context::{Context, Registry};
 use crate::identity::{Identity, Trouble};
-use crate::log::Relay;
 use crate::inbox::{self, Lanes};
-use crate::message::{Packet, Role};
-use crate::saga::engine::{Exception, Reason};
+use crate::log::Relay;
+use crate::message::Role;
 use crate::store::{CommitError, Destination, LogRow, Partition, Place, Route, Schema, Store, StoreError, ViewSchema};
 
 mod alarms;
+mod answer;
+mod batch;
+mod inputs;
 mod operate;
 pub mod owner;
 mod run;
+mod settle;
 mod write;
 
 use alarms::Alarms;
+pub use answer::{Ask, CommandRecord, First, Listener, Outcome};
 pub use operate::Operation;
 
 /// Inputs that one batch takes at most.
@@ -37,98 +38,6 @@ const BATCH: usize = 512;
 const KEEP_COMMANDS: Duration = Duration::from_secs(7 * 24 * 3600);
 /// How long the executor waits after the store could not write.
 const PAUSE: Duration = Duration::from_millis(500);
-
-/// A command from outside.
-pub struct Ask {
-    /// The command.
-    pub packet: Packet,
-    /// A hash of the body as it was sent: the same id with another body is refused.
-    pub hash: Box<str>,
-    /// Who waits for the answer.
-    pub listener: Box<dyn Listener>,
-}
-
-/// Whoever waits for an answer. Called on the owner's thread: must not block.
-pub trait Listener: Send {
-    /// The first answer, after the commit that made it true.
-    fn first(&mut self, first: &First);
-    /// How the saga that the command started has ended. Called only if [`Listener::waits`] said so.
-    fn outcome(&mut self, outcome: &Outcome);
-    /// Whether the outcome is awaited too, asked after the first answer.
-    fn waits(&self) -> bool;
-}
-
-/// The first answer to a command.
-#[derive(Clone, Debug, PartialEq)]
-pub enum First {
-    /// It is done; a saga may have been started, or asked to be undone.
-    Done {
-        /// That saga.
-        saga: Option<Arc<str>>,
-        /// What the handler adds: an object, or null.
-        told: serde_json::Value,
-    },
-    /// The business says no.
-    Refused(Refusal),
-    /// It is durable, and waits for its turn.
-    Waiting,
-    /// This id was used for another body.
-    Mismatch,
-    /// It cannot be read as a command of this system.
-    Invalid(String),
-    /// It could not be taken now, and is not kept.
-    Unavailable(String),
-}
-
-/// How a saga ended.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Outcome {
-    /// The saga.
-    pub saga: Arc<str>,
-    /// Completed (true) or undone.
-    pub completed: bool,
-    /// Why it was undone.
-    pub reason: Option<Reason>,
-    /// The command of the row at which it turned round.
-    pub step: Option<&'static str>,
-    /// What operators signed.
-    pub exceptions: Vec<Exception>,
-}
-
-/// What became of a command, by its id.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct CommandRecord {
-    /// The hash of its body.
-    pub hash: Box<str>,
-    /// Its `type`.
-    pub kind: Arc<str>,
-    /// Its key.
-    pub key: Arc<str>,
-    /// When it was received: microseconds since 1970.
-    pub received: i64,
-    /// `accepted`, `done`, `refused` or `dead-letter`.
-    pub status: std::borrow::Cow<'static, str>,
-    /// The saga that it started, or asked to be undone.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub saga: Option<Arc<str>>,
-    /// Why it was refused.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub refusal: Option<Refusal>,
-    /// What the handler added to the answer.
-    #[serde(default, skip_serializing_if = "serde_json::Value::is_null")]
-    pub told: serde_json::Value,
-}
-
-impl CommandRecord {
-    /// The first answer that this record stands for.
-    fn first(&self) -> First {
-        match (&self.refusal, &*self.status) {
-            (Some(refusal), _) => First::Refused(refusal.clone()),
-            (None, "done") => First::Done { saga: self.saga.clone(), told: self.told.clone() },
-            (None, _) => First::Waiting,
-        }
-    }
-}
 
 /// Why the executor cannot go on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -147,14 +56,46 @@ pub struct Settings {
     pub epoch: u64,
 }
 
+/// Somebody who waits for a saga's outcome, and since when.
+type Waiter = (Box<dyn Listener>, Duration);
+
 /// One input of a batch.
 enum Input {
-    Ask { ask: Box<Ask>, received: i64, seed: u64, partition: usize },
+    Ask {
+        ask: Ask,
+        received: i64,
+        seed: u64,
+        partition: usize,
+    },
     /// `admitted`: it has passed its mark in this batch, and is run again because something had to be fetched.
-    Message { subscription: Subscription, number: u64, row: LogRow, received: i64, seed: u64, partition: usize, admitted: bool },
-    Waiting { number: u64, received: i64, seed: u64, partition: usize },
-    Alarm { alarm: alarms::Alarm, received: i64, seed: u64, partition: usize },
-    Operation { operation: Operation, received: i64, seed: u64, partition: usize, answer: operate::Reply },
+    Message {
+        subscription: Subscription,
+        number: u64,
+        row: LogRow,
+        received: i64,
+        seed: u64,
+        partition: usize,
+        admitted: bool,
+    },
+    Waiting {
+        number: u64,
+        received: i64,
+        seed: u64,
+        partition: usize,
+    },
+    Alarm {
+        alarm: alarms::Alarm,
+        received: i64,
+        seed: u64,
+        partition: usize,
+    },
+    Operation {
+        operation: Operation,
+        received: i64,
+        seed: u64,
+        partition: usize,
+        answer: operate::Reply,
+    },
 }
 
 /// A partition that this executor owns.
@@ -183,13 +124,13 @@ pub struct Executor {
     identity: Identity,
     held: Vec<Held>,
     /// Inputs that wait for the next batch: asks as they came.
-    asks: VecDeque<(Box<Ask>, i64, u64)>,
+    asks: VecDeque<(Ask, i64, u64)>,
     operations: VecDeque<(Operation, operate::Reply)>,
     heard: VecDeque<Heard>,
     alarms: Alarms,
     /// The names of topics, made once.
     topics: BTreeMap<(&'static str, Role), Arc<str>>,
-    waiters: BTreeMap<Arc<str>, Vec<(Box<dyn Listener>, Duration)>>,
+    waiters: BTreeMap<Arc<str>, Vec<Waiter>>,
     paused_until: Option<Duration>,
     /// Batches of one input: the one that the database refuses is among the next so many.
     cautious: usize,
@@ -335,7 +276,7 @@ impl Executor {
     /// Takes a command from outside into the next batch.
     pub fn ask(&mut self, ask: Ask) {
         let (now, seed) = (self.clock.now(), self.chance.bits());
-        self.asks.push_back((Box::new(ask), now, seed));
+        self.asks.push_back((ask, now, seed));
     }
 
     /// Runs one batch of what is at hand. False when there was nothing.
@@ -394,103 +335,6 @@ impl Executor {
         Ok(())
     }
 
-    /// The inputs at hand, bounded.
-    fn inputs(&mut self, now: Duration) -> Result<Vec<Input>, Stop> {
-        let limit = if self.cautious > 0 { 1 } else { BATCH };
-        let received = self.clock.now();
-        let mut inputs = Vec::new();
-        while let Some((operation, answer)) = self.operations.pop_front() {
-            let seed = self.chance.bits();
-            match self.held.iter().position(|held| operation.is_for(held, self.settings.partitions)) {
-                Some(partition) => inputs.push(Input::Operation { operation, received, seed, partition, answer }),
-                None => answer(Err("no partition of this process holds it".to_owned())),
-            }
-        }
-        for alarm in self.alarms.take(now, limit.saturating_sub(inputs.len())) {
-            let seed = self.chance.bits();
-            if let Some(partition) = self.held.iter().position(|held| held.partition == alarm.partition) {
-                inputs.push(Input::Alarm { alarm, received, seed, partition });
-            }
-        }
-        for partition in 0..self.held.len() {
-            let left = limit.saturating_sub(inputs.len());
-            for number in self.held[partition].lanes.due(received, left) {
-                inputs.push(Input::Waiting { number, received, seed: self.chance.bits(), partition });
-            }
-        }
-        // Messages go before new commands: what has begun is finished before more begins.
-        let mut heard = std::mem::take(&mut self.heard);
-        if heard.len() < limit {
-            let mut more = Vec::new();
-            self.broker.hear(BATCH, &mut *self.store, &mut more).map_err(crash)?;
-            heard.extend(more);
-        }
-        while inputs.len() < limit {
-            let Some(one) = heard.pop_front() else { break };
-            match one {
-                Heard::Message(subscription, number, row) => {
-                    if let Some(partition) = self.held.iter().position(|held| held.partition == subscription.reader) {
-                        let seed = self.chance.bits();
-                        inputs.push(Input::Message { subscription, number, row, received, seed, partition, admitted: false });
-                    }
-                }
-                Heard::Receipt(route, upto) => {
-                    if let Some(held) = self.held.iter_mut().find(|held| held.partition == route.from) {
-                        held.relay.receipt(&route, upto);
-                    }
-                }
-                Heard::Failed(route) => {
-                    if let Some(held) = self.held.iter_mut().find(|held| held.partition == route.from) {
-                        let after = held.relay.relayed();
-                        held.relay.again(&route, after, &mut *self.broker, &mut *self.store).map_err(crash)?;
-                    }
-                }
-                Heard::Turn(route, mark) => {
-                    if let Some(held) = self.held.iter_mut().find(|held| held.partition == route.from) {
-                        held.relay.again(&route, mark, &mut *self.broker, &mut *self.store).map_err(crash)?;
-                    }
-                }
-            }
-        }
-        self.heard = heard;
-        while inputs.len() < limit {
-            let Some((ask, received, seed)) = self.asks.pop_front() else { break };
-            match self.addressee(&ask.packet) {
-                Some(partition) => inputs.push(Input::Ask { ask, received, seed, partition }),
-                None => {
-                    let mut ask = ask;
-                    let kind = &ask.packet.envelope.kind;
-                    let known = self.registry.contexts.iter().any(|context| context.handlers.contains_key(&**kind));
-                    let first = if known {
-                        First::Unavailable(format!("the owner of {:?} is elsewhere; try again", ask.packet.envelope.key))
-                    } else {
-                        First::Invalid(format!("nobody here takes {kind}"))
-                    };
-                    ask.listener.first(&first);
-                }
-            }
-        }
-        Ok(inputs)
-    }
-
-    /// The held partition that a command from outside is for.
-    fn addressee(&self, packet: &Packet) -> Option<usize> {
-        let number = crate::log::partition_of(&packet.envelope.key, self.settings.partitions);
-        self.held.iter().position(|held| {
-            let context = self.registry.contexts.get(held.context);
-            held.partition.number == number
-                && context
-                    .and_then(|context| context.handlers.get(&*packet.envelope.kind))
-                    .is_some_and(|handler| handler.role == Role::Command)
-        })
-    }
-
-    fn refuse_asks(&mut self, why: &str) {
-        for (mut ask, _, _) in self.asks.drain(..) {
-            ask.listener.first(&First::Unavailable(why.to_owned()));
-        }
-    }
-
     /// Forgets everything in memory and takes its partitions again, as a new owner does.
     fn take_again(&mut self) -> Result<(), Stop> {
         self.identity.clear();
@@ -546,7 +390,8 @@ impl Executor {
     /// What it holds and waits for, in words: for a failed test and a puzzled operator.
     pub fn describe(&self) -> String {
         use std::fmt::Write as _;
-        let mut text = format!("{:?}, paused {:?}, heard {}, asks {}", self.counters, self.paused_until, self.heard.len(), self.asks.len());
+        let mut text =
+            format!("{:?}, paused {:?}, heard {}, asks {}", self.counters, self.paused_until, self.heard.len(), self.asks.len());
         for held in &self.held {
             let _ = write!(text, "\n  {} fence {} at {}/{}", held.partition, held.fence, held.epoch, held.position);
             let _ = write!(text, ", relayed {:?}, due {:?}", held.relay.relayed(), held.relay.due());

@@ -139,10 +139,10 @@ impl Identity {
     }
 
     fn row(&mut self, store: &mut dyn Store, table: Table, id: &str) -> Result<Option<Loaded>, Trouble> {
-        if !self.fetched.is_empty() {
-            if let Some(row) = self.fetched.remove(&(table, Box::from(id))) {
-                return Ok(row);
-            }
+        if !self.fetched.is_empty()
+            && let Some(row) = self.fetched.remove(&(table, Box::from(id)))
+        {
+            return Ok(row);
         }
         match store.peek(table, id)? {
             Peek::Known(row) => Ok(row),
@@ -178,10 +178,10 @@ impl Identity {
 
     fn put(&mut self, table: usize, id: Box<str>, cached: Cached) {
         self.bytes += cached.bytes;
-        if let Some(of_table) = self.tables.get_mut(table) {
-            if let Some(old) = of_table.insert(id, cached) {
-                self.bytes = self.bytes.saturating_sub(old.bytes);
-            }
+        if let Some(of_table) = self.tables.get_mut(table)
+            && let Some(old) = of_table.insert(id, cached)
+        {
+            self.bytes = self.bytes.saturating_sub(old.bytes);
         }
     }
 
@@ -194,7 +194,11 @@ impl Identity {
         match table {
             Table::State(table) => {
                 self.state(registry, store, table, id)?;
-                Ok(self.tables.get(table).and_then(|of_table| of_table.get(id)).map_or(0, |cached| cached.version - u64::from(cached.dirty)))
+                Ok(self
+                    .tables
+                    .get(table)
+                    .and_then(|of_table| of_table.get(id))
+                    .map_or(0, |cached| cached.version - u64::from(cached.dirty)))
             }
             Table::Saga => Ok(self.saga(registry, store, id)?.map_or(0, |live| live.version)),
             Table::Start | Table::Command => Ok(self.row(store, table, id)?.map_or(0, |row| row.version)),
@@ -224,10 +228,12 @@ impl Identity {
         let start = start.ok_or_else(|| Trouble::Broken(format!("saga {id:?} has no state")))?;
         let broken = |error: serde_json::Error| Trouble::Broken(format!("saga {id:?} cannot be read: {error}"));
         let record: SagaRecord = serde_json::from_slice(&row.body).map_err(broken)?;
-        let definition =
-            registry.context(&record.context).and_then(|context| registry.saga(context, &record.name, record.version)).ok_or_else(
-                || Trouble::Broken(format!("this build has no version {} of the saga {}", record.version, record.name)),
-            )?;
+        let definition = registry
+            .context(&record.context)
+            .and_then(|context| registry.saga(context, &record.name, record.version))
+            .ok_or_else(|| {
+                Trouble::Broken(format!("this build has no version {} of the saga {}", record.version, record.name))
+            })?;
         let state = (definition.read)(&start.body).map_err(broken)?;
         let shape = Arc::new((definition.shape)(&*state));
         let live = Arc::new(Live { version: row.version, record: Arc::new(record), state, shape, start: None });

@@ -199,7 +199,8 @@ mod tests {
 
     #[test]
     fn a_lane_lets_out_its_first_and_then_the_next() {
-        let head = |number, lane: &str, due| WaitingHead { number, lane: lane.into(), attempts: 1, due, dead: false, not_yet: None };
+        let head =
+            |number, lane: &str, due| WaitingHead { number, lane: lane.into(), attempts: 1, due, dead: false, not_yet: None };
         let mut lanes = Lanes::of(vec![head(1, "a", Some(10)), head(2, "a", Some(0)), head(3, "b", Some(20))]);
         assert!(lanes.blocked("a") && !lanes.blocked("c"));
         assert_eq!(lanes.due(5, 9), Vec::<u64>::new(), "the second waits for the first though it is due");

@@ -18,6 +18,7 @@ use serde::de::DeserializeOwned;
 use crate::aggregate::Outgoing;
 use crate::message::{Command, Owner};
 
+mod answer;
 pub mod engine;
 
 use engine::{Phase, RowShape, Shape};
@@ -98,8 +99,7 @@ fn row<S, C: Command>(phase: Phase, count: Count<S>, make: Make<S>) -> Row<S> {
 impl<S: SagaState> Saga<S, Open> {
     /// An empty table. Row 1 is the unit of work that starts the saga.
     pub fn new(name: &'static str) -> Self {
-        let start =
-            Row { phase: Phase::Start, count: Box::new(|_| 1), step: None, undo: None, context: "", within: WITHIN };
+        let start = Row { phase: Phase::Start, count: Box::new(|_| 1), step: None, undo: None, context: "", within: WITHIN };
         Saga { name, version: 1, rows: vec![start], phase: PhantomData }
     }
 
@@ -208,10 +208,7 @@ impl<S: SagaState, T: 'static, C: Command> StepEach<S, T, C> {
     }
 
     /// The compensation of one child: a command to the same context, under the same key.
-    pub fn undo<U: Command<Owner = C::Owner>>(
-        mut self,
-        undo: impl Fn(&S, &T) -> U + Send + Sync + 'static,
-    ) -> Saga<S, Open> {
+    pub fn undo<U: Command<Owner = C::Owner>>(mut self, undo: impl Fn(&S, &T) -> U + Send + Sync + 'static) -> Saga<S, Open> {
         self.step.row.undo = Some((U::KIND, of_each(self.list, undo)));
         self.step.nothing_to_undo()
     }
@@ -236,7 +233,7 @@ pub struct PlanRow {
 
 /// A saga's table with its state's type forgotten, as the executor holds it.
 pub struct Definition {
-    /// The saga's name: `campaign.registration`.
+    /// The saga's name: `parking.stay`.
     pub name: &'static str,
     /// The table's version.
     pub version: u32,
@@ -298,8 +295,7 @@ impl<S: SagaState, P> From<Saga<S, P>> for Definition {
 }
 
 /// What a saga's asker hears in the commit that settles a command: done (also when nothing changed), refused, or a dead letter.
-#[derive(Clone, Debug, PartialEq, Serialize, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Outcome {
     /// It is so now.
     Done,
@@ -311,6 +307,7 @@ pub enum Outcome {
 
 /// The one message on a context's topic of replies: the envelope's `saga` says what it answers.
 #[derive(Clone, Debug, PartialEq, Serialize, serde::Deserialize)]
+#[serde(into = "answer::Written", try_from = "answer::Written")]
 pub struct Answer {
     /// What became of the command.
     pub outcome: Outcome,

@@ -19,14 +19,18 @@ use crate::message::{Command, Envelope, Message, Packet};
 use crate::store::{Partition, Sqlite, Waiting};
 use crate::view::{Read, Value};
 
+mod ask;
 mod faulty;
 mod laws;
+mod look;
 mod sim;
 
+pub use ask::Ticket;
 pub use faulty::{Plant, StoreFaults};
 pub use laws::{Case, assert_saga_laws};
 pub use sim::BrokerFaults;
 
+use ask::Heard;
 use faulty::Faulty;
 use sim::Sim;
 
@@ -88,35 +92,6 @@ struct Node {
     replica: usize,
     executor: Option<Executor>,
     partitions: Vec<Partition>,
-}
-
-/// What became of a command that a test asked.
-#[derive(Clone, Debug, Default)]
-struct Heard {
-    first: Option<First>,
-    outcome: Option<Outcome>,
-}
-
-/// The number of a command that a test asked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ticket(usize);
-
-struct Ear(Arc<Mutex<Vec<Heard>>>, usize);
-
-impl Listener for Ear {
-    fn first(&mut self, first: &First) {
-        if let Some(heard) = lock(&self.0).get_mut(self.1) {
-            heard.first = Some(first.clone());
-        }
-    }
-    fn outcome(&mut self, outcome: &Outcome) {
-        if let Some(heard) = lock(&self.0).get_mut(self.1) {
-            heard.outcome = Some(outcome.clone());
-        }
-    }
-    fn waits(&self) -> bool {
-        true
-    }
 }
 
 /// See the module's text.
@@ -251,8 +226,11 @@ impl World {
             None => Intercept::Pass,
         });
         let Some(node) = self.nodes.get_mut(index) else { return };
-        let contexts: Vec<Context> =
-            (self.make)().into_iter().filter(|context| node.contexts.contains(&context.name())).map(|context| context.intercept(&front)).collect();
+        let contexts: Vec<Context> = (self.make)()
+            .into_iter()
+            .filter(|context| node.contexts.contains(&context.name()))
+            .map(|context| context.intercept(&front))
+            .collect();
         let broker: Box<dyn Broker> = match &self.sim {
             Some(sim) => Box::new(sim::Door::new(sim.clone(), index)),
             None => Box::new(Embedded::with_memory(node.partitions.clone(), 64)),
@@ -284,76 +262,6 @@ impl World {
     /// Kills and starts every process.
     pub fn restart_all(&mut self) {
         (0..self.nodes.len()).for_each(|node| self.restart(node));
-    }
-
-    /// Asks a command as the edge would, under an id of its own.
-    pub fn ask<C: Command>(&mut self, command: &C) -> Ticket {
-        let id = format!("ask-{}", self.asked.len());
-        self.ask_as(&id, command)
-    }
-
-    /// Asks a command under this id.
-    ///
-    /// # Panics
-    /// When the command cannot be written as JSON.
-    pub fn ask_as<C: Command>(&mut self, id: &str, command: &C) -> Ticket {
-        let envelope = Envelope {
-            id: id.into(),
-            source: "world".into(),
-            kind: C::KIND.into(),
-            key: command.key().into(),
-            time: self.clock.now(),
-            trace: None,
-            correlation: id.into(),
-            causation: None,
-            actor: "tester".into(),
-            tenant: None,
-            saga: None,
-            answer_to: Some("world".into()),
-        };
-        let packet = Packet::of(command, envelope).unwrap_or_else(|error| panic!("{} can be written: {error}", C::KIND));
-        let ticket = self.asked.len();
-        self.asked.push(packet);
-        lock(&self.heard).push(Heard::default());
-        self.submit(ticket, <C::Owner as crate::message::Owner>::NAME);
-        Ticket(ticket)
-    }
-
-    fn submit(&mut self, ticket: usize, context: &str) {
-        let Some(packet) = self.asked.get(ticket).cloned() else { return };
-        let number = crate::log::partition_of(&packet.envelope.key, self.partitions);
-        let hash = String::from_utf8_lossy(packet.body()).into_owned().into_boxed_str();
-        let ask = Ask { hash, listener: Box::new(Ear(self.heard.clone(), ticket)), packet };
-        let owner = self.nodes.iter_mut().filter_map(|node| node.executor.as_mut()).find(|executor| {
-            executor.partitions().iter().any(|held| *held.context == *context && held.number == number)
-        });
-        if let Some(executor) = owner {
-            executor.ask(ask);
-        }
-    }
-
-    /// Asks again, as a client does, whatever has no answer or was told to try again: the same ids.
-    pub fn ask_unanswered_again(&mut self) {
-        for ticket in 0..self.asked.len() {
-            let heard = lock(&self.heard).get(ticket).cloned().unwrap_or_default();
-            let unanswered = matches!(heard.first, None | Some(First::Unavailable(_)));
-            let lost = matches!(&heard.first, Some(First::Done { saga: Some(_), .. })) && heard.outcome.is_none();
-            if unanswered || lost {
-                let kind = self.asked.get(ticket).map(|packet| packet.envelope.kind.clone()).unwrap_or_default();
-                let context = kind.split('.').next().unwrap_or_default().to_owned();
-                self.submit(ticket, &context);
-            }
-        }
-    }
-
-    /// The first answer.
-    pub fn first(&self, ticket: Ticket) -> Option<First> {
-        lock(&self.heard).get(ticket.0)?.first.clone()
-    }
-
-    /// How the command's saga ended.
-    pub fn outcome(&self, ticket: Ticket) -> Option<Outcome> {
-        lock(&self.heard).get(ticket.0)?.outcome.clone()
     }
 
     /// One step: a process, drawn by chance, runs a batch; when none has anything to do, time goes to the next alarm, at most
@@ -486,100 +394,20 @@ impl World {
         for node in 0..self.nodes.len() {
             let told = result.clone();
             if let Some(executor) = self.nodes.get_mut(node).and_then(|node| node.executor.as_mut()) {
-                executor.operate(operation.clone(), Box::new(move |answer| {
-                    let mut told = lock(&told);
-                    if !matches!(*told, Some(Ok(()))) {
-                        *told = Some(answer);
-                    }
-                }));
+                executor.operate(
+                    operation.clone(),
+                    Box::new(move |answer| {
+                        let mut told = lock(&told);
+                        if !matches!(*told, Some(Ok(()))) {
+                            *told = Some(answer);
+                        }
+                    }),
+                );
                 let _ = executor.turn();
             }
         }
         let told = lock(&result).clone();
         told.unwrap_or_else(|| Err("no process took it".to_owned()))
-    }
-
-    /// Every waiting message, dead letters included.
-    ///
-    /// # Panics
-    /// When the store in memory cannot be read.
-    pub fn waiting(&mut self) -> Vec<(Partition, Waiting)> {
-        let executors = self.nodes.iter_mut().filter_map(|node| node.executor.as_mut());
-        executors.flat_map(|executor| executor.waiting().unwrap_or_else(|error| panic!("{error}"))).collect()
-    }
-
-    /// Every saga ever started, from the stores.
-    ///
-    /// # Panics
-    /// When a stored saga cannot be read.
-    pub fn sagas(&self) -> Vec<(String, SagaRecord)> {
-        let mut all = Vec::new();
-        for (_, rows) in self.each_store("SELECT id, body FROM saga ORDER BY id", &[]) {
-            for row in rows {
-                let [id, body] = row.as_slice() else { continue };
-                let body = body.text().unwrap_or_default();
-                let record = serde_json::from_str(body).unwrap_or_else(|error| panic!("a saga is read: {error}"));
-                all.push((id.text().unwrap_or_default().to_owned(), record));
-            }
-        }
-        all
-    }
-
-    /// An aggregate, from its store.
-    ///
-    /// # Panics
-    /// When the stored state cannot be read.
-    pub fn state<A: Aggregate>(&self, context: &str, id: &str) -> Option<A> {
-        let node = self.nodes.iter().find(|node| node.contexts.contains(&context))?;
-        let store = lock(&node.store);
-        crate::view::state::<A>(&*store, context, id).unwrap_or_else(|error| panic!("{error}"))
-    }
-
-    /// Every aggregate of one kind, from its store.
-    ///
-    /// # Panics
-    /// When a stored state cannot be read.
-    pub fn states<A: Aggregate>(&self, context: &str) -> Vec<A> {
-        let sql = format!("SELECT format, body FROM {} ORDER BY id", crate::store::state_table(context, A::KIND));
-        let node = self.nodes.iter().find(|node| node.contexts.contains(&context));
-        let rows = node.map(|node| lock(&node.store).select(&sql, &[]).unwrap_or_else(|error| panic!("{error}")));
-        let read = |row: Vec<Value>| {
-            let version = row.first().and_then(Value::integer).and_then(|version| u32::try_from(version).ok());
-            let body = row.get(1).and_then(|body| body.text()).unwrap_or_default().as_bytes().to_vec();
-            crate::context::parse_state::<A>(version.unwrap_or(0), &body).unwrap_or_else(|error| panic!("{error}"))
-        };
-        rows.unwrap_or_default().into_iter().map(read).collect()
-    }
-
-    /// The same query in every store.
-    ///
-    /// # Panics
-    /// When the text is not SQL.
-    pub fn each_store(&self, sql: &str, parameters: &[Value]) -> Vec<(&'static str, Vec<Vec<Value>>)> {
-        let first = self.nodes.iter().filter(|node| node.replica == 0);
-        first
-            .map(|node| {
-                let rows = lock(&node.store).select(sql, parameters).unwrap_or_else(|error| panic!("{error}"));
-                (node.contexts.first().copied().unwrap_or(""), rows)
-            })
-            .collect()
-    }
-
-    /// What all executors have done since they started, summed up (a restart begins anew).
-    pub fn gap_alarms(&self) -> u64 {
-        self.nodes.iter().filter_map(|node| node.executor.as_ref()).map(|executor| executor.counters.gap_alarms).sum()
-    }
-
-    /// What each process holds and waits for, in words, for a failed test's text.
-    pub fn describe(&self) -> String {
-        let executors = self.nodes.iter().zip(0..).filter_map(|(node, index)| Some((index, node.executor.as_ref()?)));
-        let lines: Vec<String> = executors.map(|(index, executor)| format!("process {index}: {}", executor.describe())).collect();
-        lines.join("\n")
-    }
-
-    /// Commits since the executors started.
-    pub fn commits(&self) -> u64 {
-        self.nodes.iter().filter_map(|node| node.executor.as_ref()).map(|executor| executor.counters.commits).sum()
     }
 }
 

@@ -161,8 +161,14 @@ impl UnitOfWork<'_> {
         if !any {
             return Ok(());
         }
-        self.changes.sent.extend(out.events.into_iter().map(|message| Sent { message, saga: None, correlation: None, actor: None }));
-        if let Some(change) = self.changes.states.iter_mut().find(|change| change.table == table && &*change.id == aggregate.id()) {
+        self.changes.sent.extend(out.events.into_iter().map(|message| Sent {
+            message,
+            saga: None,
+            correlation: None,
+            actor: None,
+        }));
+        if let Some(change) = self.changes.states.iter_mut().find(|change| change.table == table && &*change.id == aggregate.id())
+        {
             change.value = Arc::new(aggregate);
             return Ok(());
         }
@@ -281,7 +287,12 @@ impl UnitOfWork<'_> {
                         .map_err(|error| Error::fault(format!("row {row} of {}: {error}", definition.name)))?;
                     let saga = SagaRef { id: id.clone(), context: live.record.context.clone(), row, index, direction, attempt };
                     let (correlation, actor) = (live.record.correlation.clone(), live.record.actor.clone());
-                    self.changes.sent.push(Sent { message, saga: Some(saga), correlation: Some(correlation), actor: Some(actor) });
+                    self.changes.sent.push(Sent {
+                        message,
+                        saga: Some(saga),
+                        correlation: Some(correlation),
+                        actor: Some(actor),
+                    });
                 }
                 Effect::Deadline(within) => self.changes.alarms.push((id.clone(), Alarm::Deadline(within))),
                 Effect::NoDeadline => self.changes.alarms.push((id.clone(), Alarm::NoDeadline)),

@@ -186,7 +186,11 @@ fn bad_day(mut world: World, faults: Faults) -> Result<String, String> {
     world.set_faults(faults);
     for n in 0..6 {
         world.ask(&crossing(&format!("x-{n}"), "p-1", &["ann", "bob"]));
-        world.ask(&crossing(&format!("y-{n}"), if n == 3 { "poor" } else { "p-1" }, &[if n == 2 { "stowaway" } else { "cid" }, "dan"]));
+        world.ask(&crossing(
+            &format!("y-{n}"),
+            if n == 3 { "poor" } else { "p-1" },
+            &[if n == 2 { "stowaway" } else { "cid" }, "dan"],
+        ));
         world.run(Duration::from_millis(3));
     }
     world.run(Duration::from_secs(120));

@@ -50,7 +50,11 @@ pub fn invariants(world: &World) -> Check {
     let found = Found {
         campaigns: world.states("campaign"),
         accounts: world.states("campaign"),
-        reservations: world.states::<Reservation>("campaign").into_iter().map(|one| (one.reservation().to_string(), one)).collect(),
+        reservations: world
+            .states::<Reservation>("campaign")
+            .into_iter()
+            .map(|one| (one.reservation().to_string(), one))
+            .collect(),
         enrolments: world.states::<Enrolment>("partner").into_iter().map(|one| (one.enrolment().to_string(), one)).collect(),
         events: world.states::<TrackingEvent>("tracking").into_iter().map(|one| (one.event().to_string(), one)).collect(),
         sagas: world.sagas(),

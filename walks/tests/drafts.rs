@@ -10,8 +10,8 @@ use seedwork::testing::{Instead, Ticket, World};
 use seedwork::{Refusal, SagaRecord};
 use tracking::event;
 use walks::{
-    CLOSING, REGISTRATION, Told, account, campaign, campaign_of, cancel, distributed, embedded, enrolment, event, finish, invariants,
-    pause, rest, resume, sagas_of, status, view,
+    CLOSING, REGISTRATION, Told, account, campaign, campaign_of, cancel, distributed, embedded, enrolment, event, finish,
+    invariants, pause, rest, resume, sagas_of, status, view,
 };
 
 const A_WHILE: Duration = Duration::from_secs(5);
@@ -183,7 +183,10 @@ fn a_campaign_that_is_not_of_the_right_form_starts_no_saga_and_names_the_field()
     ] {
         let ticket = world.ask(&ask);
         world.run(A_WHILE);
-        assert!(matches!(world.first(ticket), Some(First::Refused(refusal)) if refusal.field.as_deref() == Some(field)), "{field}");
+        assert!(
+            matches!(world.first(ticket), Some(First::Refused(refusal)) if refusal.field.as_deref() == Some(field)),
+            "{field}"
+        );
     }
     assert!(world.sagas().is_empty());
     assert_eq!(view(&world), "");

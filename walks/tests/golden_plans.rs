@@ -34,7 +34,10 @@ fn no_plan_changes_without_a_new_version_and_every_version_stays_in_the_build() 
     let files = std::fs::read_dir(golden()).unwrap().map(|file| file.unwrap().file_name().into_string().unwrap());
     let files: BTreeSet<String> = files.collect();
     let names: BTreeSet<String> = here.iter().map(|(name, _)| name.clone()).collect();
-    assert_eq!(names, files, "a new version has a file (ALPES_BLESS=1 writes it); an old one goes when no saga runs on it any more");
+    assert_eq!(
+        names, files,
+        "a new version has a file (ALPES_BLESS=1 writes it); an old one goes when no saga runs on it any more"
+    );
     for (name, plan) in here {
         let before = std::fs::read_to_string(golden().join(&name)).unwrap();
         assert_eq!(plan, before, "{name}: sagas of this version may be running, so it stays; write version + 1");

@@ -8,8 +8,8 @@ use seedwork::message::Command;
 use seedwork::testing::{Ticket, World};
 use tracking::event;
 use walks::{
-    CLOSING, HOUR, Told, account, ban, block, both, campaign, campaign_of, cancel, click, enrol, enrolment, event, finish, invariants,
-    limit, pause, reservation, rest, resume, said, sagas_of, status, unban, unblock, view, withdraw,
+    CLOSING, HOUR, Told, account, ban, block, both, campaign, campaign_of, cancel, click, enrol, enrolment, event, finish,
+    invariants, limit, pause, reservation, rest, resume, sagas_of, said, status, unban, unblock, view, withdraw,
 };
 
 /// Asks, and lets the world come to rest.
@@ -59,7 +59,10 @@ fn active_and_paused_campaigns_pause_resume_and_finish_and_twice_is_once() {
         assert_eq!(status(&world, "c-1"), Status::Finished);
         let said = said(&world);
         let times = |kind: &str| said.get(&(kind.to_owned(), "c-1".to_owned())).copied();
-        assert_eq!((times("campaign.paused.v1"), times("campaign.resumed.v1"), times("campaign.finished.v1")), (Some(2), Some(1), Some(1)));
+        assert_eq!(
+            (times("campaign.paused.v1"), times("campaign.resumed.v1"), times("campaign.finished.v1")),
+            (Some(2), Some(1), Some(1))
+        );
         assert_eq!(invariants(&world), Ok(()));
     }
 }
@@ -134,7 +137,11 @@ fn cancelling_cancels_the_enrolments_of_the_registration_and_one_made_by_hand_st
         for partner in ["p-1", "p-2", "p-3"] {
             let enrolment = format!("{partner}~c-1");
             assert_eq!(walks::enrolment(&world, &enrolment), Some(enrolment::Status::Cancelled));
-            assert_eq!(event(&world, &format!("{enrolment}~registration")), Some(event::Status::Recorded), "tracking's records stay");
+            assert_eq!(
+                event(&world, &format!("{enrolment}~registration")),
+                Some(event::Status::Recorded),
+                "tracking's records stay"
+            );
         }
         assert_eq!(enrolment(&world, "p-9~c-1"), Some(enrolment::Status::Registered));
         assert_eq!(invariants(&world), Ok(()));

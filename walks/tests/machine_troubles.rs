@@ -8,7 +8,8 @@ use seedwork::Error;
 use seedwork::executor::{First, Operation};
 use seedwork::testing::{Instead, World};
 use walks::{
-    DAY, HOUR, Told, account, block, both, campaign, cancel, distributed, embedded, invariants, reservation, rest, said, status, view,
+    DAY, HOUR, Told, account, block, both, campaign, cancel, distributed, embedded, invariants, reservation, rest, said, status,
+    view,
 };
 
 const A_WHILE: Duration = Duration::from_secs(5);
@@ -112,7 +113,10 @@ fn a_cancel_beside_a_dead_letter_undoes_the_rest_and_waits_for_the_decision_on_t
         world.run(HOUR);
         world.ask(&cancel("c-2", "too dear"));
         world.run(HOUR);
-        assert!(view(&world).lines().all(|line| line != "enrolment p-12~c-2 influencer \"Name of p-12\""), "the sibling is undone");
+        assert!(
+            view(&world).lines().all(|line| line != "enrolment p-12~c-2 influencer \"Name of p-12\""),
+            "the sibling is undone"
+        );
         assert_eq!(status(&world, "c-2"), Status::Draft);
         world.intercept(|_| Instead::Handle);
         let dead = world.waiting().into_iter().find(|(_, waiting)| waiting.head.dead).unwrap();

@@ -8,10 +8,10 @@ mod publish;
 mod register;
 mod reserve;
 
-pub mod http;
 pub mod account;
 pub mod campaign;
 pub mod closing;
+pub mod http;
 pub mod registration;
 pub mod reservation;
 pub mod views;

@@ -6,8 +6,8 @@ mod hear;
 mod publish;
 mod register;
 
-pub mod http;
 pub mod enrolment;
+pub mod http;
 pub mod known_campaign;
 pub mod partner;
 pub mod views;

@@ -6,9 +6,9 @@ mod hear;
 mod publish;
 mod record;
 
-pub mod http;
 pub mod block;
 pub mod event;
+pub mod http;
 pub mod known_campaign;
 pub mod views;
 

@@ -1,6 +1,6 @@
 //! What every broker must do: the suite that each adapter runs, against the real server too.
 //!
-//! A broker delivers at least once; what the suite's readers take goes through [`inbox::seen`] and a mark, as in an owner.
+//! A broker delivers at least once; what the suite's readers take goes through [`inbox::seen`](crate::inbox::seen) and a mark, as in an owner.
 //!
 //! ```
 //! use seedwork::broker::{Broker, Embedded, contract};

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::run::{Batch, Outgo};
+use super::batch::{Batch, Outgo};
 use super::{Executor, First, Input, KEEP_COMMANDS, Lost, Outcome, PAUSE, Stop, topic};
 use crate::log::partition_of;
 use crate::message::{Envelope, Packet};
@@ -62,7 +62,7 @@ impl Executor {
         Ok(())
     }
 
-    fn ask_again(&mut self, asks: Vec<Box<super::Ask>>) {
+    fn ask_again(&mut self, asks: Vec<super::Ask>) {
         for ask in asks.into_iter().rev() {
             let (now, seed) = (self.clock.now(), self.chance.bits());
             self.asks.push_front((ask, now, seed));
@@ -70,7 +70,7 @@ impl Executor {
     }
 
     /// An input whose commit the database refuses even alone is a fault, and is settled as one.
-    fn alone(&mut self, why: String, asks: Vec<Box<super::Ask>>) -> Result<(), Stop> {
+    fn alone(&mut self, why: String, asks: Vec<super::Ask>) -> Result<(), Stop> {
         self.ask_again(asks);
         self.take_again()?;
         self.cautious = 1;
@@ -288,10 +288,10 @@ impl Executor {
         }
         for (mut ask, first) in std::mem::take(&mut batch.firsts) {
             ask.listener.first(&first);
-            if let First::Done { saga: Some(saga), .. } = &first {
-                if ask.listener.waits() {
-                    self.wait(saga, ask.listener, now);
-                }
+            if let First::Done { saga: Some(saga), .. } = &first
+                && ask.listener.waits()
+            {
+                self.wait(saga, ask.listener, now);
             }
         }
         for ended in std::mem::take(&mut batch.ended) {
@@ -312,12 +312,12 @@ impl Executor {
 
     /// Keeps whoever waits for a saga's outcome, or tells it at once when the saga has ended (the same command, asked again).
     fn wait(&mut self, saga: &Arc<str>, mut listener: Box<dyn super::Listener>, now: std::time::Duration) {
-        if let Ok(Some(live)) = self.identity.saga(&self.registry, &mut *self.store, saga) {
-            if live.record.run.stage.ended() {
-                let outcome = self.outcome(&Ended { saga: saga.clone(), record: live.record.clone() });
-                listener.outcome(&outcome);
-                return;
-            }
+        if let Ok(Some(live)) = self.identity.saga(&self.registry, &mut *self.store, saga)
+            && live.record.run.stage.ended()
+        {
+            let outcome = self.outcome(&Ended { saga: saga.clone(), record: live.record.clone() });
+            listener.outcome(&outcome);
+            return;
         }
         self.waiters.entry(saga.clone()).or_default().push((listener, now));
     }

@@ -298,10 +298,11 @@ pub fn step(shape: &Shape, mut run: Run, input: Input) -> (Run, Vec<Effect>) {
         Input::Deadline { .. } => {}
         Input::Resend { row, index, attempt } => {
             let waits = run.stage == Stage::Running && run.row == row;
-            if let Some(child) = run.child(row, index).filter(|_| waits) {
-                if child.step == Progress::Refused && child.step_attempt == attempt {
-                    send_step(child, row, index, &mut effects);
-                }
+            if let Some(child) = run.child(row, index).filter(|_| waits)
+                && child.step == Progress::Refused
+                && child.step_attempt == attempt
+            {
+                send_step(child, row, index, &mut effects);
             }
         }
         Input::Abort { reason } => {

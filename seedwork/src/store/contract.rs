@@ -40,6 +40,7 @@ pub fn check(make: Maker<'_>) {
     a_new_partition_begins_empty_and_each_take_raises_its_fence(make);
     what_a_commit_wrote_is_read_back(make);
     a_refused_commit_writes_nothing_and_the_store_goes_on(make);
+    a_batch_that_came_to_nothing_leaves_nothing_behind(make);
     a_second_owner_fences_the_first(make);
     a_batch_in_which_one_partition_is_fenced_writes_nothing_of_the_others(make);
     the_log_is_read_in_order_in_pieces_and_by_destination(make);
@@ -139,6 +140,32 @@ fn a_refused_commit_writes_nothing_and_the_store_goes_on(make: Maker<'_>) {
     );
     let rows = log_after(&mut *store, Some(at(3)), None, 9);
     assert_eq!(rows.iter().map(|row| &*row.route.to.topic).collect::<Vec<_>>(), ["new.events"], "the next commit is whole again");
+}
+
+fn a_batch_that_came_to_nothing_leaves_nothing_behind(make: Maker<'_>) {
+    let mut store = new(make);
+    let fence = take(&mut *store, &home()).fence;
+    commit(&mut *store, whole(fence));
+    // Nothing to commit: an empty commit ends it.
+    assert_eq!(store.begin(), Ok(()));
+    assert!(peek(&mut *store, Table::State(0), "car-1").is_some(), "what was committed is read within a batch");
+    assert!(log_after(&mut *store, None, Some(&Destination { topic: "asked.events".into(), partition: 0 }), 9).is_empty());
+    assert_eq!(store.commit(&Writes::default()), Ok(()));
+    assert_whole_but_fence(&mut *store);
+    // Refused: the next batch begins as if it had never been.
+    assert_eq!(store.begin(), Ok(()));
+    let refused = Writes { heads: vec![head(&home(), fence, 9)], ..state("car-1", 7) };
+    assert!(matches!(store.commit(&refused), Err(CommitError::Refused(_))));
+    assert_whole_but_fence(&mut *store);
+    // Given up without a commit, as after a failure elsewhere: the owner takes its partitions again.
+    assert_eq!(store.begin(), Ok(()));
+    let fence = take(&mut *store, &home()).fence;
+    assert_eq!(store.begin(), Ok(()));
+    commit(
+        &mut *store,
+        Writes { heads: vec![head(&home(), fence, 4)], ..log_of(4, &Destination { topic: "asked.events".into(), partition: 0 }) },
+    );
+    assert_whole_but_fence_and_log(&mut *store, 4);
 }
 
 fn a_second_owner_fences_the_first(make: Maker<'_>) {

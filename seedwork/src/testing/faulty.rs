@@ -43,13 +43,19 @@ impl Faulty {
         Faulty { inner, faults, plant, chance: Chance::seeded(seed), refused: false }
     }
 
+    /// A commit that did not happen has rolled back.
+    fn roll_back(&mut self) {
+        lock(&self.inner).end().unwrap_or_else(|error| panic!("a store in memory rolls back: {error}"));
+    }
+
     fn write(&mut self, writes: &Writes) -> Result<(), CommitError> {
         let plant = *lock(&self.plant);
         match plant {
             None => lock(&self.inner).commit(writes),
             Some(Plant::MarkInAnotherCommit) => {
                 let marks = Writes { heads: writes.heads.clone(), marks: writes.marks.clone(), ..Writes::default() };
-                lock(&self.inner).commit(&Writes { marks: Vec::new(), ..writes.clone() })?;
+                let rest = Writes { marks: Vec::new(), ..writes.clone() };
+                lock(&self.inner).commit(&rest)?;
                 if self.chance.one_in(8) {
                     return Err(CommitError::Unknown("crashed between two commits".to_owned()));
                 }
@@ -66,7 +72,9 @@ impl Faulty {
                     // As if the row had been written with the body of a message that does nothing.
                     if let Some(row) = writes.log.get_mut(undo) {
                         row.packet = None;
-                        row.raw = Arc::from(&br#"{"id":"x","source":"x","type":"x.nothing.v1","subject":"x","time":0,"Nothing":{}}"#[..]);
+                        row.raw = Arc::from(
+                            &br#"{"id":"x","source":"x","type":"x.nothing.v1","subject":"x","time":0,"Nothing":{}}"#[..],
+                        );
                     }
                 }
                 lock(&self.inner).commit(&writes)
@@ -104,17 +112,20 @@ impl Store for Faulty {
     fn commit(&mut self, writes: &Writes) -> Result<(), CommitError> {
         let faults = lock(&self.faults).store;
         if self.chance.one_in(faults.outage) {
+            self.roll_back();
             return Err(CommitError::Outage("the disk is full".to_owned()));
         }
         if self.chance.one_in(faults.crash) {
             if self.chance.one_in(2) {
                 self.write(writes)?;
             }
+            self.roll_back();
             return Err(CommitError::Unknown("the connection was lost in a commit".to_owned()));
         }
         // Refused once, then let through when the inputs come one by one.
         if !self.refused && self.chance.one_in(faults.refused) {
             self.refused = true;
+            self.roll_back();
             return Err(CommitError::Refused("too large together".to_owned()));
         }
         self.refused = false;

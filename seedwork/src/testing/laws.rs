@@ -168,7 +168,11 @@ fn faulted(case: &Case, at: Seen, after: &str) {
     let mut world = world(case);
     let times = Arc::new(AtomicU32::new(0));
     watch(&mut world, move |seen, _| {
-        if seen == at && times.fetch_add(1, Ordering::Relaxed) < 3 { Instead::Answer(Error::fault("broken thrice")) } else { Instead::Handle }
+        if seen == at && times.fetch_add(1, Ordering::Relaxed) < 3 {
+            Instead::Answer(Error::fault("broken thrice"))
+        } else {
+            Instead::Handle
+        }
     });
     let ticket = (case.start)(&mut world);
     assert!(world.settle(LONG), "{}: faulted thrice at {at:?} it does not end", case.saga);
@@ -182,12 +186,20 @@ fn dead(case: &Case, at: Seen, phase: Phase, before: &str, after: &str) {
         let broken = Arc::new(AtomicU32::new(1));
         let still = broken.clone();
         watch(&mut world, move |seen, _| {
-            if seen == at && still.load(Ordering::Relaxed) == 1 { Instead::Answer(Error::fault("broken")) } else { Instead::Handle }
+            if seen == at && still.load(Ordering::Relaxed) == 1 {
+                Instead::Answer(Error::fault("broken"))
+            } else {
+                Instead::Handle
+            }
         });
         let ticket = (case.start)(&mut world);
         assert!(!world.settle(Duration::from_secs(3600)), "{}: {at:?} a dead letter, and it ended by itself", case.saga);
-        let letters: Vec<(Partition, u64)> =
-            world.waiting().into_iter().filter(|(_, waiting)| waiting.head.dead).map(|(partition, waiting)| (partition, waiting.head.number)).collect();
+        let letters: Vec<(Partition, u64)> = world
+            .waiting()
+            .into_iter()
+            .filter(|(_, waiting)| waiting.head.dead)
+            .map(|(partition, waiting)| (partition, waiting.head.number))
+            .collect();
         let [(partition, number)] = letters.as_slice() else { panic!("{}: {at:?}: dead letters {letters:?}", case.saga) };
         broken.store(0, Ordering::Relaxed);
         let (partition, number) = (partition.clone(), *number);
@@ -234,9 +246,12 @@ fn twice(case: &Case, before: &str, after: &str, rows: &Rows) {
     assert_eq!((case.view)(&world_of_actions), after, "{}: the world after every action ran twice", case.saga);
     let Some((last, ..)) = rows.iter().rev().find(|(_, phase, _)| *phase != Phase::Then).copied() else { return };
     let mut world = world(case);
-    watch(&mut world, move |seen, _| {
-        if seen.row == last && seen.direction == Direction::Do { Instead::Answer(no()) } else { Instead::Twice }
-    });
+    watch(
+        &mut world,
+        move |seen, _| {
+            if seen.row == last && seen.direction == Direction::Do { Instead::Answer(no()) } else { Instead::Twice }
+        },
+    );
     let ticket = (case.start)(&mut world);
     assert!(world.settle(LONG), "{}: every undo twice, and it does not end", case.saga);
     assert!(!ended(case, &world, ticket, at, "every undo twice"));

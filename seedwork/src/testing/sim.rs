@@ -38,10 +38,13 @@ struct Reader {
     number: u64,
 }
 
+/// What is kept back.
+type Matches = Box<dyn Fn(&Envelope) -> bool + Send>;
+
 /// The broker itself.
 pub(super) struct Sim {
     pub faults: BrokerFaults,
-    pub held: Option<Box<dyn Fn(&Envelope) -> bool + Send>>,
+    pub held: Option<Matches>,
     chance: Chance,
     topics: BTreeMap<Destination, Vec<LogRow>>,
     readers: BTreeMap<Subscription, Reader>,

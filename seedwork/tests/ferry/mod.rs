@@ -19,21 +19,41 @@ pub mod harbour_v1 {
         events { CrossingConfirmed "confirmed" by crossing; FareTaken "fare-taken" by fare; }
     }
     #[derive(Clone, Debug, Serialize, Deserialize, AvroSchema)]
-    pub struct BookCrossing { pub crossing: String, pub purse: String, pub passengers: Vec<String> }
+    pub struct BookCrossing {
+        pub crossing: String,
+        pub purse: String,
+        pub passengers: Vec<String>,
+    }
     #[derive(Clone, Debug, Serialize, Deserialize, AvroSchema)]
-    pub struct UnbookCrossing { pub crossing: String }
+    pub struct UnbookCrossing {
+        pub crossing: String,
+    }
     #[derive(Clone, Debug, Serialize, Deserialize, AvroSchema)]
-    pub struct ConfirmCrossing { pub crossing: String }
+    pub struct ConfirmCrossing {
+        pub crossing: String,
+    }
     #[derive(Clone, Debug, Serialize, Deserialize, AvroSchema)]
-    pub struct CancelCrossing { pub crossing: String }
+    pub struct CancelCrossing {
+        pub crossing: String,
+    }
     #[derive(Clone, Debug, Serialize, Deserialize, AvroSchema)]
-    pub struct TakeFare { pub fare: String, pub amount: i64 }
+    pub struct TakeFare {
+        pub fare: String,
+        pub amount: i64,
+    }
     #[derive(Clone, Debug, Serialize, Deserialize, AvroSchema)]
-    pub struct FillPurse { pub purse: String, pub amount: i64 }
+    pub struct FillPurse {
+        pub purse: String,
+        pub amount: i64,
+    }
     #[derive(Clone, Debug, Serialize, Deserialize, AvroSchema)]
-    pub struct CrossingConfirmed { pub crossing: String }
+    pub struct CrossingConfirmed {
+        pub crossing: String,
+    }
     #[derive(Clone, Debug, Serialize, Deserialize, AvroSchema)]
-    pub struct FareTaken { pub fare: String }
+    pub struct FareTaken {
+        pub fare: String,
+    }
 }
 
 pub mod ferry_v1 {
@@ -45,13 +65,21 @@ pub mod ferry_v1 {
         events { BerthTaken "berth-taken" by berth; }
     }
     #[derive(Clone, Debug, Serialize, Deserialize, AvroSchema)]
-    pub struct TakeBerth { pub berth: String }
+    pub struct TakeBerth {
+        pub berth: String,
+    }
     #[derive(Clone, Debug, Serialize, Deserialize, AvroSchema)]
-    pub struct FreeBerth { pub berth: String }
+    pub struct FreeBerth {
+        pub berth: String,
+    }
     #[derive(Clone, Debug, Serialize, Deserialize, AvroSchema)]
-    pub struct Board { pub berth: String }
+    pub struct Board {
+        pub berth: String,
+    }
     #[derive(Clone, Debug, Serialize, Deserialize, AvroSchema)]
-    pub struct BerthTaken { pub berth: String }
+    pub struct BerthTaken {
+        pub berth: String,
+    }
 }
 
 use std::fmt::Write as _;

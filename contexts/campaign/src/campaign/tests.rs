@@ -1,3 +1,5 @@
+//! The rules of a campaign, one sentence each.
+
 use seedwork::command::Class;
 use wire::values::{CampaignKind, Money, PartnerKind};
 

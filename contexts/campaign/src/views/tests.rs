@@ -1,3 +1,5 @@
+//! The queries, on a real SQLite.
+
 use rusqlite::Connection;
 use rusqlite::types::Value as Sql;
 use wire::values::{CampaignKind, PartnerKind};

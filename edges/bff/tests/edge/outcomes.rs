@@ -59,13 +59,22 @@ async fn who_waits_learns_at_which_step_and_why_it_was_undone() {
 
 #[tokio::test]
 async fn who_does_not_wait_or_not_long_enough_is_told_where_to_look() {
-    let edge = Edge::start();
-    for (id, headers) in [("c-1", &[][..]), ("c-2", &[("prefer", "wait=soon")]), ("c-3", &[("prefer", "wait=0")])] {
+    // Without the contexts that its steps ask, a registration does not end.
+    let edge = Edge::over(vec![campaign::context(campaign::Settings::default())], |read| read);
+    for (id, headers) in [
+        ("c-1", &[][..]),
+        ("c-2", &[("prefer", "wait=soon")]),
+        ("c-3", &[("prefer", "wait=0")]),
+        ("c-4", &[("prefer", "respond-async, wait=1")]),
+    ] {
         let answer = edge.ask("POST /v1/campaigns", headers, campaign(id, &["p-1"]).to_string()).await;
         assert_eq!(answer.status, 202, "{}", answer.json);
         assert_eq!(answer.headers["location"], format!("/v1/campaigns/{id}"));
         assert_eq!(answer.json, json!({"id": id, "saga": answer.json["saga"], "status": "accepted"}));
-        assert_eq!(edge.ended(answer.json["saga"].as_str().unwrap()).await["status"], "completed");
+        let told = edge.get(&format!("/v1/sagas/{}", answer.json["saga"].as_str().unwrap())).await.json;
+        assert_eq!((&told["status"], &told["plan"][1]["status"]), (&json!("running"), &json!("running")));
+        let undos: Vec<_> = told["undo_if_failed_now"].as_array().unwrap().iter().map(|undo| undo["undo"].as_str()).collect();
+        assert_eq!(undos, [Some("partner.cancel-enrolment.v1"), Some("campaign.undo-registration.v1")]);
     }
 }
 

@@ -34,11 +34,8 @@ pub(super) const STEPS: &[(u32, &str)] = &[(
 pub(super) fn migrate(db: &mut Connection, path: Option<&Path>, steps: &[(u32, &str)]) -> StoreResult<()> {
     let failed = |error: rusqlite::Error| StoreError(format!("cannot bring the store to the present format: {error}"));
     let target = steps.last().map_or(FORMAT, |(format, _)| *format);
-    let has_meta: bool = db
-        .query_row("SELECT 1 FROM sqlite_schema WHERE name = 'meta'", [], |_| Ok(()))
-        .optional()
-        .map_err(failed)?
-        .is_some();
+    let has_meta: bool =
+        db.query_row("SELECT 1 FROM sqlite_schema WHERE name = 'meta'", [], |_| Ok(())).optional().map_err(failed)?.is_some();
     let present: u32 = if has_meta {
         db.query_row("SELECT value FROM meta WHERE key = 'format'", [], |row| row.get(0)).map_err(failed)?
     } else {

@@ -1,0 +1,67 @@
+//! What a batch has gathered, and how one run ended.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::{Ask, CommandRecord, First, operate};
+use crate::broker::Subscription;
+use crate::command::Refusal;
+use crate::message::{Packet, Role};
+use crate::saga::engine::Entry;
+use crate::store::{Table, WaitingHead, WaitingWrite};
+use crate::work::{Alarm, Ended, Sent};
+
+/// What one batch has gathered so far.
+#[derive(Default)]
+pub(super) struct Batch {
+    pub states: BTreeSet<(usize, Box<str>)>,
+    pub sagas: BTreeMap<Arc<str>, (usize, Vec<Entry>)>,
+    pub sent: Vec<Outgo>,
+    /// Which rows of the batch's log are whose, once they have been made.
+    pub ranges: Vec<(usize, std::ops::Range<usize>)>,
+    pub commands: BTreeMap<Arc<str>, CommandRecord>,
+    pub waiting: Vec<WaitingWrite>,
+    pub marks: BTreeMap<(usize, crate::store::Route), crate::store::Place>,
+    pub acknowledged: BTreeMap<Subscription, u64>,
+    pub firsts: Vec<(Ask, First)>,
+    pub alarms: Vec<(usize, Arc<str>, Alarm)>,
+    pub ended: Vec<Ended>,
+    pub replies: Vec<(operate::Reply, std::result::Result<(), String>)>,
+    /// Keys whose earlier input waits for what the store must fetch.
+    pub held_back: BTreeSet<(usize, Box<str>)>,
+    pub missing: BTreeSet<(Table, Box<str>)>,
+}
+
+/// A message on its way into the log.
+pub(super) struct Outgo {
+    pub partition: usize,
+    pub cause: Arc<Packet>,
+    pub sent: Sent,
+    pub received: i64,
+    pub started: i64,
+}
+
+/// How a run ended.
+pub(super) enum Verdict {
+    Done,
+    Refused(Refusal),
+    Unknown(&'static str, Box<str>),
+    Invalid(String),
+    Fault(String),
+}
+
+/// Where an input came from, as far as settling it differs.
+pub(super) enum Origin {
+    Ask,
+    Message,
+    Waiting(WaitingHead),
+}
+
+pub(super) struct Run<'a> {
+    pub partition: usize,
+    pub packet: &'a Arc<Packet>,
+    pub role: Role,
+    pub origin: Origin,
+    pub received: i64,
+    pub record: Option<CommandRecord>,
+}

@@ -1,0 +1,106 @@
+//! What a batch takes: everything at hand, bounded.
+
+use std::time::Duration;
+
+use super::{BATCH, Executor, First, Input, Stop, crash};
+use crate::broker::Heard;
+use crate::message::{Packet, Role};
+
+impl Executor {
+    /// The inputs at hand, bounded.
+    pub(super) fn inputs(&mut self, now: Duration) -> Result<Vec<Input>, Stop> {
+        let limit = if self.cautious > 0 { 1 } else { BATCH };
+        let received = self.clock.now();
+        let mut inputs = Vec::new();
+        while let Some((operation, answer)) = self.operations.pop_front() {
+            let seed = self.chance.bits();
+            match self.held.iter().position(|held| operation.is_for(held, self.settings.partitions)) {
+                Some(partition) => inputs.push(Input::Operation { operation, received, seed, partition, answer }),
+                None => answer(Err("no partition of this process holds it".to_owned())),
+            }
+        }
+        for alarm in self.alarms.take(now, limit.saturating_sub(inputs.len())) {
+            let seed = self.chance.bits();
+            if let Some(partition) = self.held.iter().position(|held| held.partition == alarm.partition) {
+                inputs.push(Input::Alarm { alarm, received, seed, partition });
+            }
+        }
+        for partition in 0..self.held.len() {
+            let left = limit.saturating_sub(inputs.len());
+            for number in self.held[partition].lanes.due(received, left) {
+                inputs.push(Input::Waiting { number, received, seed: self.chance.bits(), partition });
+            }
+        }
+        // Messages go before new commands: what has begun is finished before more begins.
+        let mut heard = std::mem::take(&mut self.heard);
+        if heard.len() < limit {
+            let mut more = Vec::new();
+            self.broker.hear(BATCH, &mut *self.store, &mut more).map_err(crash)?;
+            heard.extend(more);
+        }
+        while inputs.len() < limit {
+            let Some(one) = heard.pop_front() else { break };
+            match one {
+                Heard::Message(subscription, number, row) => {
+                    if let Some(partition) = self.held.iter().position(|held| held.partition == subscription.reader) {
+                        let seed = self.chance.bits();
+                        inputs.push(Input::Message { subscription, number, row, received, seed, partition, admitted: false });
+                    }
+                }
+                Heard::Receipt(route, upto) => {
+                    if let Some(held) = self.held.iter_mut().find(|held| held.partition == route.from) {
+                        held.relay.receipt(&route, upto);
+                    }
+                }
+                Heard::Failed(route) => {
+                    if let Some(held) = self.held.iter_mut().find(|held| held.partition == route.from) {
+                        let after = held.relay.relayed();
+                        held.relay.again(&route, after, &mut *self.broker, &mut *self.store).map_err(crash)?;
+                    }
+                }
+                Heard::Turn(route, mark) => {
+                    if let Some(held) = self.held.iter_mut().find(|held| held.partition == route.from) {
+                        held.relay.again(&route, mark, &mut *self.broker, &mut *self.store).map_err(crash)?;
+                    }
+                }
+            }
+        }
+        self.heard = heard;
+        while inputs.len() < limit {
+            let Some((ask, received, seed)) = self.asks.pop_front() else { break };
+            match self.addressee(&ask.packet) {
+                Some(partition) => inputs.push(Input::Ask { ask, received, seed, partition }),
+                None => {
+                    let mut ask = ask;
+                    let kind = &ask.packet.envelope.kind;
+                    let known = self.registry.contexts.iter().any(|context| context.handlers.contains_key(&**kind));
+                    let first = if known {
+                        First::Unavailable(format!("the owner of {:?} is elsewhere; try again", ask.packet.envelope.key))
+                    } else {
+                        First::Invalid(format!("nobody here takes {kind}"))
+                    };
+                    ask.listener.first(&first);
+                }
+            }
+        }
+        Ok(inputs)
+    }
+
+    /// The held partition that a command from outside is for.
+    fn addressee(&self, packet: &Packet) -> Option<usize> {
+        let number = crate::log::partition_of(&packet.envelope.key, self.settings.partitions);
+        self.held.iter().position(|held| {
+            let context = self.registry.contexts.get(held.context);
+            held.partition.number == number
+                && context
+                    .and_then(|context| context.handlers.get(&*packet.envelope.kind))
+                    .is_some_and(|handler| handler.role == Role::Command)
+        })
+    }
+
+    pub(super) fn refuse_asks(&mut self, why: &str) {
+        for (mut ask, _, _) in self.asks.drain(..) {
+            ask.listener.first(&First::Unavailable(why.to_owned()));
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! What a batch writes.
+
+use super::*;
+
+impl Sqlite {
+    pub(super) fn write(&mut self, writes: &Writes) -> rusqlite::Result<Vec<Partition>> {
+        let mut fenced = Vec::new();
+        for head in &writes.heads {
+            let id = self.partition_id(&head.partition)?;
+            let changed = self
+                .db
+                .prepare_cached("UPDATE head SET epoch = ?2, position = ?3, relayed = ?4 WHERE partition = ?1 AND fence = ?5")?
+                .execute(params![id, number(head.epoch), number(head.position), number(head.relayed), number(head.fence)])?;
+            if changed == 0 {
+                fenced.push(head.partition.clone());
+            }
+        }
+        if !fenced.is_empty() {
+            return Ok(fenced);
+        }
+        for write in &writes.states {
+            self.write_state(write)?;
+        }
+        for write in &writes.sagas {
+            self.write_saga(write)?;
+        }
+        let mut last: Option<(Partition, u64, i64)> = None;
+        for row in &writes.log {
+            let stream = match &last {
+                Some((partition, epoch, stream)) if *partition == row.route.from && *epoch == row.place.epoch => *stream,
+                _ => {
+                    let partition = self.partition_id(&row.route.from)?;
+                    let stream = self.stream(partition, row.place.epoch)?;
+                    last = Some((row.route.from.clone(), row.place.epoch, stream));
+                    stream
+                }
+            };
+            let topic = self.name(&row.route.to.topic)?;
+            let before = row.predecessor.map(|place| (number(place.epoch), number(place.position)));
+            self.db
+                .prepare_cached(
+                    "INSERT INTO log (id, topic, number, before_epoch, before_position, raw, received, started, written)
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+                )?
+                .execute(params![
+                    (stream << POSITION_BITS) | number(row.place.position),
+                    topic,
+                    row.route.to.partition,
+                    before.map(|before| before.0),
+                    before.map(|before| before.1),
+                    Text(&row.raw),
+                    row.times[0],
+                    row.times[1],
+                    row.times[2],
+                ])?;
+        }
+        for (partition, destination, place) in &writes.destinations {
+            let (partition, topic) = (self.partition_id(partition)?, self.name(&destination.topic)?);
+            self.db
+                .prepare_cached(
+                    "INSERT INTO destination (partition, topic, number, epoch, position) VALUES (?1, ?2, ?3, ?4, ?5)
+                     ON CONFLICT (partition, topic, number) DO UPDATE SET epoch = ?4, position = ?5",
+                )?
+                .execute(params![partition, topic, destination.partition, number(place.epoch), number(place.position)])?;
+        }
+        for (reader, route, place) in &writes.marks {
+            let (reader, origin) = (self.partition_id(reader)?, self.partition_id(&route.from)?);
+            let topic = self.name(&route.to.topic)?;
+            self.db
+                .prepare_cached(
+                    "INSERT INTO mark (partition, origin, topic, number, epoch, position) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+                     ON CONFLICT (partition, origin, topic, number) DO UPDATE SET epoch = ?5, position = ?6",
+                )?
+                .execute(params![reader, origin, topic, route.to.partition, number(place.epoch), number(place.position)])?;
+        }
+        for write in &writes.commands {
+            self.db
+                .prepare_cached(
+                    "INSERT INTO command (id, expires, body) VALUES (?1, ?2, ?3)
+                     ON CONFLICT (id) DO UPDATE SET expires = ?2, body = ?3",
+                )?
+                .execute(params![write.id, write.expires, Text(&write.body)])?;
+        }
+        for write in &writes.waiting {
+            self.write_waiting(write)?;
+        }
+        Ok(fenced)
+    }
+
+    fn write_state(&mut self, write: &StateWrite) -> rusqlite::Result<()> {
+        let Some(statements) = self.states.get(write.table) else { return Err(rusqlite::Error::InvalidQuery) };
+        let (version, body) = (number(write.version), Text(&write.body));
+        let changed = if write.version == 1 {
+            self.db.prepare_cached(&statements.insert)?.execute(params![write.id, version, write.format, body])?
+        } else {
+            self.db.prepare_cached(&statements.update)?.execute(params![write.id, version, write.format, body])?
+        };
+        if changed == 0 {
+            return Err(conflict(&write.id));
+        }
+        if let Some((table, row)) = &write.view {
+            let Some(upsert) = self.views.get(*table) else { return Err(rusqlite::Error::InvalidQuery) };
+            self.db.prepare_cached(upsert)?.execute(rusqlite::params_from_iter(row))?;
+        }
+        Ok(())
+    }
+
+    fn write_saga(&mut self, write: &SagaWrite) -> rusqlite::Result<()> {
+        let partition = self.partition_id(&write.partition)?;
+        let row = params![write.id, number(write.version), write.stage, Text(&write.body), partition];
+        let changed = if write.version == 1 {
+            self.db
+                .prepare_cached("INSERT INTO saga (id, version, stage, body, partition) VALUES (?1, ?2, ?3, ?4, ?5)")?
+                .execute(row)?
+        } else {
+            self.db
+                .prepare_cached(
+                    "UPDATE saga SET version = ?2, stage = ?3, body = ?4 WHERE id = ?1 AND version = ?2 - 1 AND partition = ?5",
+                )?
+                .execute(row)?
+        };
+        if changed == 0 {
+            return Err(conflict(&write.id));
+        }
+        if let Some(start) = &write.start {
+            self.db.prepare_cached("INSERT INTO start (id, body) VALUES (?1, ?2)")?.execute(params![write.id, Text(start)])?;
+        }
+        if let Some((line, entries)) = &write.log {
+            self.db.prepare_cached("INSERT INTO saga_log (saga, line, entries) VALUES (?1, ?2, ?3)")?.execute(params![
+                write.id,
+                number(*line),
+                Text(entries)
+            ])?;
+        }
+        Ok(())
+    }
+
+    fn write_waiting(&mut self, write: &WaitingWrite) -> rusqlite::Result<()> {
+        match write {
+            WaitingWrite::Put(partition, waiting) => {
+                let (partition, topic) = (self.partition_id(partition)?, self.name(&waiting.topic)?);
+                let head = &waiting.head;
+                self.db
+                    .prepare_cached(
+                        "INSERT INTO waiting (partition, number, lane, attempts, due, dead, not_yet, topic, reason, raw, since)
+                         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+                    )?
+                    .execute(params![
+                        partition,
+                        number(head.number),
+                        head.lane,
+                        head.attempts,
+                        head.due,
+                        head.dead,
+                        head.not_yet,
+                        topic,
+                        waiting.reason,
+                        &*waiting.raw,
+                        waiting.since
+                    ])?;
+            }
+            WaitingWrite::Change(partition, head, reason) => {
+                let partition = self.partition_id(partition)?;
+                self.db
+                    .prepare_cached(
+                        "UPDATE waiting SET attempts = ?3, due = ?4, dead = ?5, not_yet = ?6, reason = ?7
+                         WHERE partition = ?1 AND number = ?2",
+                    )?
+                    .execute(params![partition, number(head.number), head.attempts, head.due, head.dead, head.not_yet, reason])?;
+            }
+            WaitingWrite::Remove(partition, which) => {
+                let partition = self.partition_id(partition)?;
+                self.db
+                    .prepare_cached("DELETE FROM waiting WHERE partition = ?1 AND number = ?2")?
+                    .execute(params![partition, number(*which)])?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn conflict(id: &str) -> rusqlite::Error {
+    let code = rusqlite::ffi::Error { code: ErrorCode::ConstraintViolation, extended_code: 19 };
+    rusqlite::Error::SqliteFailure(code, Some(format!("{id:?} was changed by somebody else")))
+}

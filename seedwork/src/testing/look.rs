@@ -1,0 +1,88 @@
+//! What a test sees of a world.
+
+use super::*;
+
+impl World {
+    /// Every waiting message, dead letters included.
+    ///
+    /// # Panics
+    /// When the store in memory cannot be read.
+    pub fn waiting(&mut self) -> Vec<(Partition, Waiting)> {
+        let executors = self.nodes.iter_mut().filter_map(|node| node.executor.as_mut());
+        executors.flat_map(|executor| executor.waiting().unwrap_or_else(|error| panic!("{error}"))).collect()
+    }
+
+    /// Every saga ever started, from the stores.
+    ///
+    /// # Panics
+    /// When a stored saga cannot be read.
+    pub fn sagas(&self) -> Vec<(String, SagaRecord)> {
+        let mut all = Vec::new();
+        for (_, rows) in self.each_store("SELECT id, body FROM saga ORDER BY id", &[]) {
+            for row in rows {
+                let [id, body] = row.as_slice() else { continue };
+                let body = body.text().unwrap_or_default();
+                let record = serde_json::from_str(body).unwrap_or_else(|error| panic!("a saga is read: {error}"));
+                all.push((id.text().unwrap_or_default().to_owned(), record));
+            }
+        }
+        all
+    }
+
+    /// An aggregate, from its store.
+    ///
+    /// # Panics
+    /// When the stored state cannot be read.
+    pub fn state<A: Aggregate>(&self, context: &str, id: &str) -> Option<A> {
+        let node = self.nodes.iter().find(|node| node.contexts.contains(&context))?;
+        let store = lock(&node.store);
+        crate::view::state::<A>(&*store, context, id).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// Every aggregate of one kind, from its store.
+    ///
+    /// # Panics
+    /// When a stored state cannot be read.
+    pub fn states<A: Aggregate>(&self, context: &str) -> Vec<A> {
+        let sql = format!("SELECT format, body FROM {} ORDER BY id", crate::store::state_table(context, A::KIND));
+        let node = self.nodes.iter().find(|node| node.contexts.contains(&context));
+        let rows = node.map(|node| lock(&node.store).select(&sql, &[]).unwrap_or_else(|error| panic!("{error}")));
+        let read = |row: Vec<Value>| {
+            let version = row.first().and_then(Value::integer).and_then(|version| u32::try_from(version).ok());
+            let body = row.get(1).and_then(|body| body.text()).unwrap_or_default().as_bytes().to_vec();
+            crate::context::parse_state::<A>(version.unwrap_or(0), &body).unwrap_or_else(|error| panic!("{error}"))
+        };
+        rows.unwrap_or_default().into_iter().map(read).collect()
+    }
+
+    /// The same query in every store.
+    ///
+    /// # Panics
+    /// When the text is not SQL.
+    pub fn each_store(&self, sql: &str, parameters: &[Value]) -> Vec<(&'static str, Vec<Vec<Value>>)> {
+        let first = self.nodes.iter().filter(|node| node.replica == 0);
+        first
+            .map(|node| {
+                let rows = lock(&node.store).select(sql, parameters).unwrap_or_else(|error| panic!("{error}"));
+                (node.contexts.first().copied().unwrap_or(""), rows)
+            })
+            .collect()
+    }
+
+    /// What all executors have done since they started, summed up (a restart begins anew).
+    pub fn gap_alarms(&self) -> u64 {
+        self.nodes.iter().filter_map(|node| node.executor.as_ref()).map(|executor| executor.counters.gap_alarms).sum()
+    }
+
+    /// What each process holds and waits for, in words, for a failed test's text.
+    pub fn describe(&self) -> String {
+        let executors = self.nodes.iter().zip(0..).filter_map(|(node, index)| Some((index, node.executor.as_ref()?)));
+        let lines: Vec<String> = executors.map(|(index, executor)| format!("process {index}: {}", executor.describe())).collect();
+        lines.join("\n")
+    }
+
+    /// Commits since the executors started.
+    pub fn commits(&self) -> u64 {
+        self.nodes.iter().filter_map(|node| node.executor.as_ref()).map(|executor| executor.counters.commits).sum()
+    }
+}
