@@ -1,5 +1,5 @@
 //! Every example runs: what it shows, it asserts.
-#![allow(missing_docs, clippy::disallowed_types, reason = "programs, not a library")]
+#![allow(missing_docs, clippy::disallowed_types, clippy::duplicate_mod, reason = "programs, some of which share a business")]
 
 macro_rules! examples {
     ($($name:ident $file:literal;)*) => {

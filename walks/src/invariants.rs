@@ -96,6 +96,7 @@ fn of_campaign(world: &World, found: &Found, campaign: &Campaign) -> Check {
     holds!(status != Status::Draft, "its registration is {:?}", registration.run.stage);
     holds!(registered || status == Status::Cancelled, "its registration was undone");
     let running = matches!(status, Status::Active | Status::Paused);
+    holds!(!running || campaign.cancel_reason().is_none(), "a cancel was kept and not carried out");
     let closed = registered && !running;
     holds!(closings.len() == usize::from(closed), "{} closings", closings.len());
 

@@ -196,13 +196,15 @@ async fn client(mut connection: Connection, mut load: Load, shared: Rc<Shared>) 
             Ok(answer) => expected.check(&answer),
             Err(told) => Err(told),
         };
+        let took = shared.clock.monotonic().saturating_sub(from);
         match told {
             Ok(()) if shared.measuring.get() => {
-                let took = shared.clock.monotonic().saturating_sub(from).as_micros();
-                shared.latencies.borrow_mut().push(u32::try_from(took).unwrap_or(u32::MAX));
+                shared.latencies.borrow_mut().push(u32::try_from(took.as_micros()).unwrap_or(u32::MAX));
             }
             Ok(()) => {}
-            Err(told) => return shared.complain(format!("number {}: {told}", number - FIRST)),
+            Err(told) => {
+                return shared.complain(format!("number {} after {} ms: {told}", number - FIRST, took.as_millis()));
+            }
         }
     }
 }

@@ -2,6 +2,7 @@
 //! passenger, then the fare from the payer's purse, the pivot, then the crossing is confirmed.
 #![allow(dead_code, missing_docs, reason = "each test uses what it needs")]
 #![allow(clippy::disallowed_types, reason = "derive(AvroSchema) expands to std's HashSet")]
+#![allow(clippy::ptr_arg, reason = "the items of a list of String are &String")]
 
 pub mod harbour_v1 {
     use apache_avro::AvroSchema;
