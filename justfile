@@ -34,7 +34,7 @@ bench *args:
 
 # the simulated world over many seeds
 soak seeds="100000":
-    cargo run --release -- simulate --seeds {{seeds}}
+    ALPES_SEEDS={{seeds}} cargo test --release -p walks --test bad_days
 
 # what the build server runs
 ci:

@@ -183,8 +183,13 @@ impl Context {
     /// Runs a saga. Of several versions of one state the one registered last is started.
     #[must_use]
     pub fn saga<S: SagaState, P>(mut self, saga: crate::saga::Saga<S, P>) -> Context {
+        let mut definition = Definition::from(saga);
+        // Row 1 is a unit of work of this context, also when it has no undo to say so.
+        if let Some(start) = definition.plan.first_mut() {
+            start.context = self.name;
+        }
         self.saga_types.insert(TypeId::of::<S>(), self.sagas.len());
-        self.sagas.push(saga.into());
+        self.sagas.push(definition);
         self
     }
 

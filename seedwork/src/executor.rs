@@ -134,7 +134,8 @@ pub struct Executor {
     paused_until: Option<Duration>,
     /// Batches of one input: the one that the database refuses is among the next so many.
     cautious: usize,
-    forgotten: Duration,
+    /// When expired command ids are looked for next.
+    forget_due: Duration,
     /// Counters since the start.
     pub counters: Counters,
 }
@@ -200,7 +201,7 @@ impl Executor {
             waiters: BTreeMap::new(),
             paused_until: None,
             cautious: 0,
-            forgotten: Duration::ZERO,
+            forget_due: Duration::ZERO,
             counters: Counters::default(),
         })
     }
@@ -289,8 +290,8 @@ impl Executor {
             self.refuse_asks("the store cannot write at the moment; try again");
             return Ok(false);
         }
-        if self.paused_until.take().is_some() {
-            self.take_again()?;
+        if self.paused_until.is_some() && !self.resume(now) {
+            return Ok(false);
         }
         self.tick(now)?;
         let inputs = self.inputs(now)?;
@@ -324,9 +325,10 @@ impl Executor {
                 }
             }
         }
-        if now.saturating_sub(self.forgotten) >= Duration::from_secs(60) {
-            self.forgotten = now;
-            self.store.forget_commands(self.clock.now()).map_err(crash)?;
+        if now >= self.forget_due {
+            // A little at a time, soon again while there is more: a store that takes thousands a second must forget as many.
+            let forgotten = self.store.forget_commands(self.clock.now()).map_err(crash)?;
+            self.forget_due = now + if forgotten > 0 { Duration::from_millis(50) } else { Duration::from_secs(60) };
             self.waiters.retain(|_, listeners| {
                 listeners.retain(|(listener, since)| listener.waits() && now.saturating_sub(*since) < Duration::from_secs(600));
                 !listeners.is_empty()
@@ -335,14 +337,31 @@ impl Executor {
         Ok(())
     }
 
-    /// Forgets everything in memory and takes its partitions again, as a new owner does.
+    /// After an outage: takes its partitions again, or goes on waiting when the store cannot even be told so.
+    fn resume(&mut self, now: Duration) -> bool {
+        match self.begin_anew() {
+            Ok(()) => self.paused_until = None,
+            Err(error) => {
+                tracing::error!(%error, "the store still cannot be used: waiting");
+                self.paused_until = Some(now + PAUSE);
+                self.refuse_asks("the store cannot be used at the moment; try again");
+            }
+        }
+        self.paused_until.is_none()
+    }
+
     fn take_again(&mut self) -> Result<(), Stop> {
+        self.begin_anew().map_err(crash)
+    }
+
+    /// Forgets everything in memory and takes its partitions again, as a new owner does.
+    fn begin_anew(&mut self) -> Result<(), StoreError> {
         self.identity.clear();
         self.heard.clear();
         self.alarms = Alarms::default();
         let partitions: Vec<(Partition, u64)> = self.held.iter().map(|held| (held.partition.clone(), held.fence)).collect();
         for (partition, fence) in partitions {
-            self.take_held(&partition, Some(fence)).map_err(crash)?;
+            self.take_held(&partition, Some(fence))?;
         }
         Ok(())
     }

@@ -77,8 +77,20 @@ fn days() -> std::ops::Range<u64> {
     first..first + number("ALPES_SEEDS").unwrap_or(40)
 }
 
+/// Names the day when the machine itself panics.
+struct Day(u64);
+
+impl Drop for Day {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("it was seed {}", self.0);
+        }
+    }
+}
+
 fn good_in_the_end(make: fn(u64) -> World) {
     for seed in days() {
+        let _day = Day(seed);
         bad_day(make(seed), seed).unwrap_or_else(|why| panic!("seed {seed}: {why}"));
     }
 }

@@ -24,7 +24,6 @@ async fn index() -> Json<Value> {
             "partner": "/v1/partners/{id}",
             "enrolment": "/v1/enrolments/{partner}~{campaign}",
             "event": "/v1/events/{id}",
-            "blocks": "/v1/blocks",
             "account": "/v1/brands/{id}/accounts/{currency}",
             "sagas": "/v1/sagas",
             "saga": "/v1/sagas/{id}",

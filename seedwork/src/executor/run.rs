@@ -211,6 +211,9 @@ impl Executor {
             Ok((Verdict::Refused(_) | Verdict::Invalid(_) | Verdict::Fault(_), _)) => {
                 // Its next message will fault in the same way and be seen as a dead letter; the alarm itself has nowhere to wait.
                 tracing::error!(saga = %alarm.saga, "an alarm of this saga could not be handled");
+                // It is tried again, so a saga does not lose its deadline to a fault that passes.
+                let again = crate::work::Alarm::Deadline(std::time::Duration::from_secs(60));
+                batch.alarms.push((partition, alarm.saga.clone(), again));
             }
             Err(missing) => {
                 self.miss(partition, &packet.envelope, missing, batch);

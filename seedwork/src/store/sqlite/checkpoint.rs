@@ -4,16 +4,28 @@
 
 use std::path::Path;
 use std::sync::mpsc::{SyncSender, sync_channel};
+use std::thread::JoinHandle;
 
 use rusqlite::{Connection, OpenFlags};
 
 /// Commits between two checkpoints: some four megabytes of WAL at most times.
 const COMMITS: u32 = 16;
 
-/// The thread that checkpoints; it ends when this is dropped.
+/// The thread that checkpoints. It has ended, and closed its connection, when this has been dropped: whoever closes the file last folds
+/// the whole WAL into it.
 pub(super) struct Checkpointer {
-    wake: SyncSender<()>,
+    wake: Option<SyncSender<()>>,
+    thread: Option<JoinHandle<()>>,
     commits: u32,
+}
+
+impl Drop for Checkpointer {
+    fn drop(&mut self) {
+        self.wake = None;
+        if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
+            tracing::warn!("the thread that checkpoints beside the writer had panicked");
+        }
+    }
 }
 
 impl Checkpointer {
@@ -32,15 +44,15 @@ impl Checkpointer {
                 }
             }
         };
-        thread.spawn(run).ok()?;
-        Some(Checkpointer { wake, commits: 0 })
+        let thread = thread.spawn(run).ok()?;
+        Some(Checkpointer { wake: Some(wake), thread: Some(thread), commits: 0 })
     }
 
     /// The writer has committed.
     pub fn committed(&mut self) {
         self.commits += 1;
         // When the thread is still at the last one it need not be told.
-        if self.commits >= COMMITS && self.wake.try_send(()).is_ok() {
+        if self.commits >= COMMITS && self.wake.as_ref().is_some_and(|wake| wake.try_send(()).is_ok()) {
             self.commits = 0;
         }
     }
