@@ -1,12 +1,14 @@
 //! What the machine does to a story: it sleeps, it restarts, a message breaks its handler, a campaign is as large as one may be.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use campaign::campaign::Status;
 use campaign::reservation;
 use seedwork::Error;
 use seedwork::executor::{First, Operation};
-use seedwork::testing::{Instead, World};
+use seedwork::testing::{Faults, Instead, World};
 use walks::{
     DAY, HOUR, Told, account, block, both, campaign, cancel, distributed, embedded, invariants, reservation, rest, said, status,
     view,
@@ -124,6 +126,32 @@ fn a_cancel_beside_a_dead_letter_undoes_the_rest_and_waits_for_the_decision_on_t
         rest(&mut world);
         assert_eq!(status(&world, "c-2"), Status::Cancelled);
         assert_eq!(invariants(&world), Ok(()), "what was replayed has been undone behind its step");
+    }
+}
+
+#[test]
+fn an_owner_that_lost_its_partition_does_not_try_for_ever_what_its_successor_has_settled() {
+    for seed in 0..10 {
+        let mut world = distributed(seed);
+        let tries = Arc::new(AtomicU32::new(0));
+        world.intercept(move |envelope| match &*envelope.kind {
+            "partner.register-enrolment.v1" if tries.fetch_add(1, Ordering::Relaxed) < 4 => {
+                Instead::Answer(Error::fault("it breaks its handler"))
+            }
+            _ => Instead::Handle,
+        });
+        world.ask(&campaign("c-1").participants(4));
+        world.run(Duration::from_millis(500));
+        world.set_faults(Faults { lease_lost: 1, ..Faults::default() });
+        for _ in 0..20 {
+            world.step(Duration::MAX);
+        }
+        world.set_faults(Faults::default());
+        // It panics when it runs in circles.
+        world.run(HOUR);
+        rest(&mut world);
+        assert_eq!(status(&world, "c-1"), Status::Active);
+        assert_eq!(invariants(&world), Ok(()));
     }
 }
 

@@ -181,6 +181,19 @@ fn turning_back_takes_nothing_from_another_reader(subject: &mut dyn Subject) {
     rig.assert_all(ahead, &lot(0), 10);
     rig.assert_all(behind, &lot(0), 10);
     assert_eq!(rig.gaps(behind), 0, "the other's turning back leaves no hole for it");
+    // Nor what is already on its way to it.
+    for heard in 1..6 {
+        let mut rig = Rig::fresh(subject);
+        let readers = [rig.subscribe("shop", &cars(0)), rig.subscribe("garage", &cars(0))];
+        rig.send(&lot(0), &cars(0), 4);
+        rig.hear(heard);
+        rig.turn_back(readers[0], &lot(0));
+        rig.pump(subject);
+        for reader in readers {
+            rig.assert_all(reader, &lot(0), 4);
+            assert_eq!(rig.gaps(reader), 0, "after {heard} messages");
+        }
+    }
 }
 
 fn a_restart_in_the_middle_loses_nothing(subject: &mut dyn Subject) {

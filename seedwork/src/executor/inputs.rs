@@ -7,6 +7,11 @@ use crate::broker::Heard;
 use crate::message::{Packet, Role};
 
 impl Executor {
+    /// How many more commands it would take now: two batches' worth at most wait inside it.
+    pub(super) fn room(&self) -> usize {
+        (2 * BATCH).saturating_sub(self.asks.len() + self.operations.len())
+    }
+
     /// The inputs at hand, bounded.
     pub(super) fn inputs(&mut self, now: Duration) -> Result<Vec<Input>, Stop> {
         let limit = if self.cautious > 0 { 1 } else { BATCH };

@@ -106,9 +106,11 @@ fn drive(mut executor: Executor, intake: &Intake) -> Result<(), Stop> {
     loop {
         let stopping = intake.stopping.load(Ordering::Relaxed);
         {
+            // What the executor cannot take yet stays in the queue, whose bound is what turns clients away.
             let mut orders = intake.orders.lock().unwrap_or_else(PoisonError::into_inner);
-            std::mem::swap(&mut *orders, &mut taken);
-            intake.depth.store(0, Ordering::Relaxed);
+            let some = orders.len().min(executor.room());
+            taken.extend(orders.drain(..some));
+            intake.depth.store(orders.len(), Ordering::Relaxed);
         }
         let arrived = !taken.is_empty();
         for order in taken.drain(..) {

@@ -173,7 +173,11 @@ impl Executor {
     ) -> std::result::Result<Option<Input>, Stop> {
         let Some(held) = self.held.get(partition) else { return Ok(None) };
         let Some(head) = held.lanes.head(number).cloned() else { return Ok(None) };
-        let Some(waiting) = self.store.waiting(&held.partition, number).map_err(crash)? else { return Ok(None) };
+        let Some(waiting) = self.store.waiting(&held.partition, number).map_err(crash)? else {
+            // Another owner has settled it: this one is fenced off, and would find it due for ever.
+            self.held[partition].lanes.remove(number);
+            return Ok(None);
+        };
         let role = match &*waiting.topic {
             "commands" => Role::Command,
             "events" => Role::Event,

@@ -281,6 +281,15 @@ fn a_step_that_dies_after_its_undo_was_sent_shows_the_saga_as_stuck_until_it_is_
 }
 
 #[test]
+fn a_retry_sends_no_undo_again_that_stands_behind_a_dead_letter() {
+    let mut told = Told::of(&[(Phase::Step, 3, true)]);
+    told.done(2, 0).refused(2, 1).dead(2, 2);
+    told.answer(2, 0, Direction::Undo, 1, no());
+    assert!(told.stuck());
+    assert_eq!(told.give(Input::Retry).sends(), "2.0 undo 2", "the undo of 2.2 waits for the decision on its step");
+}
+
+#[test]
 fn a_dead_step_that_leaves_nothing_behind_does_not_hold_up_the_undo_of_others() {
     let mut told = Told::of(&[(Phase::Step, 1, true), (Phase::Step, 2, false)]);
     told.done(2, 0).dead(3, 0).refused(3, 1);
