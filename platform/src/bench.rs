@@ -1,7 +1,7 @@
 //! The measurements: `alpes bench`. A server process of its own, full durability, driven over HTTP from one light thread in this one.
 //!
-//! [`load`] says what is asked, [`client`] asks it, [`drive`] has many clients ask and measures, [`machine`] reads what it cost,
-//! [`server`] is the server that is measured, [`report`] prints.
+//! `load` says what is asked, `client` asks it, `drive` has many clients ask and measures, `machine` reads what it cost,
+//! `server` is the server that is measured, `report` prints.
 
 use std::io::Write;
 use std::path::Path;

@@ -1,6 +1,6 @@
 //! Whole stories, from the first command to the last effect, in a world that is stepped by hand.
 //!
-//! [`asks`] writes commands the way a story tells them, [`look`] reads what became of them, and [`invariants`] says what holds
+//! [`asks`] writes commands the way a story tells them, [`look`] reads what became of them, and [`invariants()`] says what holds
 //! whenever the world is at rest, whatever happened before. `tests/` has one file per story.
 
 use std::time::Duration;

@@ -58,6 +58,8 @@ impl Executor {
                     }
                 }
                 Heard::Failed(route) => {
+                    // A failed send is told row by row; the route is sent again once for all that have been heard of.
+                    heard.retain(|other| !matches!(other, Heard::Failed(of) if *of == route));
                     if let Some(held) = self.held.iter_mut().find(|held| held.partition == route.from) {
                         let after = held.relay.relayed();
                         held.relay.again(&route, after, &mut *self.broker, &mut *self.store).map_err(crash)?;

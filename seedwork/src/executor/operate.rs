@@ -147,4 +147,20 @@ impl Executor {
         batch.replies.push((answer, result));
         Ok(None)
     }
+
+    /// What it holds and waits for, in words: for a failed test and a puzzled operator.
+    pub fn describe(&self) -> String {
+        use std::fmt::Write as _;
+        let mut text =
+            format!("{:?}, paused {:?}, heard {}, asks {}", self.counters, self.paused_until, self.heard.len(), self.asks.len());
+        for held in &self.held {
+            let _ = write!(text, "\n  {} fence {} at {}/{}", held.partition, held.fence, held.epoch, held.position);
+            let _ = write!(text, ", relayed {:?}, due {:?}", held.relay.relayed(), held.relay.due());
+            for (route, since) in &held.gaps {
+                let mark = held.marks.get(route);
+                let _ = write!(text, "\n    gap since {since:?} from {} on {} after {mark:?}", route.from, route.to.topic);
+            }
+        }
+        text
+    }
 }

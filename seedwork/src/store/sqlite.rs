@@ -239,6 +239,7 @@ fn classify(error: &rusqlite::Error, at_commit: bool) -> CommitError {
 impl Store for Sqlite {
     fn open(&mut self, schema: &Schema) -> StoreResult<()> {
         self.epoch = schema.epoch;
+        self.end().map_err(broken("cannot end the batch before"))?;
         ddl::migrate(&mut self.db, self.path.as_deref(), ddl::STEPS)?;
         ddl::tables(&mut self.db, schema).map_err(broken("cannot make the tables"))?;
         self.states = schema
