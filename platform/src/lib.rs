@@ -1,6 +1,6 @@
 //! The binary `alpes`: the contexts, the store, the broker and the edge put together, and the measurements of the whole.
 //!
-//! [`serve`] puts them together and runs until it is told to stop; [`lock`] keeps a second process out of the data directory; [`bench`]
+//! [`serve`] puts them together and runs until it is told to stop; [`lock`] keeps a second process out of the data directory; [`mod@bench`]
 //! starts a server and drives it over HTTP. [`contexts`] is the list of what runs: a new context is one line there.
 
 use std::io::Write;
