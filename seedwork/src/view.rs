@@ -89,7 +89,16 @@ pub trait Read {
 pub fn state<A: Aggregate>(read: &(impl Read + ?Sized), context: &str, id: &str) -> Result<Option<A>, String> {
     let sql = format!("SELECT format, body FROM {} WHERE id = $1", crate::store::state_table(context, A::KIND));
     let rows = read.select(&sql, &[id.into()])?;
-    let Some([format, body]) = rows.first().map(Vec::as_slice) else { return Ok(None) };
+    rows.first().map(|row| stored::<A>(row)).transpose()
+}
+
+/// Reads an aggregate from a row whose first columns are `format` and `body` of its state table: for views that join it, so a document
+/// is stored once.
+///
+/// # Errors
+/// When the row has other columns, or the stored state cannot be read.
+pub fn stored<A: Aggregate>(row: &[Value]) -> Result<A, String> {
+    let [format, body, ..] = row else { return Err("a row without a state".to_owned()) };
     let version = format.integer().and_then(|version| u32::try_from(version).ok()).ok_or("a state without a version")?;
-    crate::context::parse_state::<A>(version, body.text().unwrap_or_default().as_bytes()).map(Some)
+    crate::context::parse_state::<A>(version, body.text().unwrap_or_default().as_bytes())
 }

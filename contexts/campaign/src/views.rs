@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use seedwork::message::Owner;
-use seedwork::view::{Read, Value, View, state};
+use seedwork::view::{Read, Value, View, state, stored};
 use serde::{Deserialize, Serialize};
 use wire::campaign_v1::Campaign as Here;
 use wire::values::{AccountId, BrandId, CampaignId, Currency, Money, ReservationId, Timestamp};
@@ -15,25 +15,21 @@ use crate::reservation::{self, Reservation};
 /// The most campaigns of one page.
 pub const PAGE_MAX: usize = 500;
 
-/// A row per campaign: what lists are filtered and sorted by, and the whole document.
+/// A row per campaign: what lists are filtered and sorted by. The document is the state, which queries join.
 pub const CAMPAIGNS: View<Campaign> = View {
     table: "view_campaigns",
     create: &[
         "CREATE TABLE IF NOT EXISTS view_campaigns (id TEXT NOT NULL PRIMARY KEY, status TEXT NOT NULL, brand TEXT NOT NULL, \
-         name TEXT NOT NULL, created BIGINT NOT NULL, body TEXT NOT NULL)",
+         created BIGINT NOT NULL)",
         "CREATE INDEX IF NOT EXISTS view_campaigns_newest ON view_campaigns (created, id)",
     ],
-    columns: &["id", "status", "brand", "name", "created", "body"],
+    columns: &["id", "status", "brand", "created"],
     row: |campaign| {
-        // It cannot fail: the executor has written the same facts as JSON for the state before it asks for the row.
-        let body = serde_json::to_string(&CampaignDoc::of(campaign)).ok()?;
         Some(vec![
             campaign.campaign().as_str().into(),
             campaign.status().as_str().into(),
             campaign.facts().brand.as_str().into(),
-            campaign.facts().name.as_str().into(),
             campaign.created().as_micros().into(),
-            body.into(),
         ])
     },
 };
@@ -134,8 +130,7 @@ pub struct Page {
 /// # Errors
 /// When the store is away or the row cannot be read: a text for the log, not for the client.
 pub fn campaign(read: &dyn Read, id: &CampaignId) -> Result<Option<CampaignDoc>, String> {
-    let rows = read.select("SELECT body FROM view_campaigns WHERE id = $1", &[id.as_str().into()])?;
-    rows.first().map(|row| document(row)).transpose()
+    Ok(state::<Campaign>(read, Here::NAME, id.as_str())?.map(|found| CampaignDoc::of(&found)))
 }
 
 /// A page of campaigns, the newest first: at most `limit` (and [`PAGE_MAX`]) of those that the filter lets pass, after the cursor.
@@ -143,7 +138,7 @@ pub fn campaign(read: &dyn Read, id: &CampaignId) -> Result<Option<CampaignDoc>,
 /// # Errors
 /// As [`campaign()`].
 pub fn campaigns(read: &dyn Read, filter: &Filter, after: Option<&Cursor>, limit: usize) -> Result<Page, String> {
-    let mut sql = String::from("SELECT body FROM view_campaigns WHERE 1 = 1");
+    let mut sql = String::from("SELECT format, body FROM view_campaigns JOIN campaign_campaign USING (id) WHERE 1 = 1");
     let mut values: Vec<Value> = Vec::new();
     if let Some(after) = after {
         let (created, id) = (add(&mut values, after.created), add(&mut values, after.id.as_str()));
@@ -173,8 +168,7 @@ fn add(values: &mut Vec<Value>, value: impl Into<Value>) -> String {
 }
 
 fn document(row: &[Value]) -> Result<CampaignDoc, String> {
-    let body = row.first().and_then(Value::text).ok_or("a campaign's row without a body")?;
-    serde_json::from_str(body).map_err(|error| format!("a campaign's row cannot be read: {error}"))
+    stored::<Campaign>(row).map(|found| CampaignDoc::of(&found))
 }
 
 /// The account with this id; one that the brand has not used yet is as it would be opened.

@@ -2,7 +2,7 @@
 
 use seedwork::clock::Chance;
 
-use super::load::{Load, prepare, verify};
+use super::load::{Load, prepare, verify, verify_each};
 use super::support::{Folder, Server, say};
 
 /// How often, unless `ALPES_SOAK` says otherwise.
@@ -30,9 +30,10 @@ fn what_was_acknowledged_survives_kill_9_and_every_saga_ends() {
             server.kill();
             server = Server::start(&folder);
         }
+        verify_each(server.address, &of_this_round);
         asked.extend(of_this_round);
-        verify(server.address, &asked);
     }
+    verify(server.address, &asked);
     let acknowledged = asked.iter().filter(|asked| asked.acknowledged).count();
     assert!(acknowledged > 0, "nothing was acknowledged in {rounds} rounds: nothing is proven");
     say(&format!("kill -9: {rounds} rounds, {acknowledged} of {} campaigns acknowledged, all there", asked.len()));

@@ -154,10 +154,20 @@ fn text(body: &Value, name: &str) -> Option<String> {
     body.get(name)?.as_str().map(str::to_owned)
 }
 
-/// Checks a server that was started again on the same data: what was acknowledged is there, every saga ends, as it was told if it was
-/// told, and the brand has paid for exactly the campaigns that stand.
+/// Checks a server that was started again on the same data: [`verify_each`] of all that was ever asked there, and the brand has paid for
+/// exactly the campaigns that stand.
 #[track_caller]
 pub fn verify(address: SocketAddr, asked: &[Asked]) {
+    let standing = verify_each(address, asked);
+    let mut client = Client::open(address).expect("the server listens");
+    let account = client.ask("GET", &format!("/v1/brands/{BRAND}/accounts/USD"), "", "").expect("an answer");
+    let reserved = text(&account.body, "reserved").unwrap_or_else(|| panic!("{account:?}"));
+    assert_eq!(reserved, format!("{}.00", 15 * standing), "{standing} campaigns stand: {account:?}");
+}
+
+/// Checks that what was acknowledged is there, and that every saga ends, as it was told if it was told. How many campaigns stand.
+#[track_caller]
+pub fn verify_each(address: SocketAddr, asked: &[Asked]) -> usize {
     let mut client = Client::open(address).expect("the server listens");
     let mut get = |path: &str| client.ask("GET", path, "", "").unwrap_or_else(|error| panic!("GET {path}: {error}"));
     let mut standing = 0;
@@ -192,9 +202,7 @@ pub fn verify(address: SocketAddr, asked: &[Asked]) {
             other => panic!("{id}: saga and campaign do not fit: {other:?}"),
         }
     }
-    let account = get(&format!("/v1/brands/{BRAND}/accounts/USD"));
-    let reserved = text(&account.body, "reserved").unwrap_or_else(|| panic!("{account:?}"));
-    assert_eq!(reserved, format!("{}.00", 15 * standing), "{standing} campaigns stand: {account:?}");
+    standing
 }
 
 /// The registration among the sagas of a campaign.
