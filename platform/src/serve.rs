@@ -214,7 +214,7 @@ fn broken(ended: Result<std::thread::Result<Result<(), Stop>>, tokio::task::Join
 }
 
 /// Ctrl-C, and what a service manager sends.
-struct Signals {
+pub(crate) struct Signals {
     #[cfg(unix)]
     interrupt: tokio::signal::unix::Signal,
     #[cfg(unix)]
@@ -223,7 +223,7 @@ struct Signals {
 
 impl Signals {
     /// From here on signals are heard, and no longer end the process by themselves.
-    fn listen() -> Result<Signals, Trouble> {
+    pub(crate) fn listen() -> Result<Signals, Trouble> {
         #[cfg(unix)]
         {
             use tokio::signal::unix::{SignalKind, signal};
@@ -235,7 +235,7 @@ impl Signals {
     }
 
     /// Waits for the next.
-    async fn next(&mut self) {
+    pub(crate) async fn next(&mut self) {
         #[cfg(unix)]
         tokio::select! {
             _ = self.interrupt.recv() => {}

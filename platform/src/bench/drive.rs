@@ -12,6 +12,7 @@ use tokio::task::{JoinSet, LocalSet};
 use super::client::Connection;
 use super::load::{Expected, FIRST, Load};
 use super::machine::{Gauge, Reading};
+use crate::serve::Signals;
 use crate::trouble::Trouble;
 
 /// How long a load runs before it is measured.
@@ -114,6 +115,7 @@ async fn measure(
     if let Some(connection) = connections.first_mut() {
         prepare(connection, load).await?;
     }
+    let mut signals = Signals::listen()?;
     let now = || (shared.clock.monotonic(), gauge.read());
     let mut started = now();
     shared.measuring.set(matches!(until, Until::Count(_)));
@@ -141,12 +143,7 @@ async fn measure(
     let ended = tokio::select! {
         ended = stopped => ended,
         () = shared.news.notified() => now(),
-        interrupted = tokio::signal::ctrl_c() => {
-            return Err(match interrupted {
-                Ok(()) => Trouble::new("interrupted: nothing was measured to its end"),
-                Err(error) => Trouble::new(format!("cannot listen for Ctrl-C: {error}")),
-            });
-        }
+        () = signals.next() => return Err(Trouble::new("interrupted: nothing was measured to its end")),
     };
     // Whoever has asked is answered, so that the server is quiet before its next row.
     shared.end.set(0);

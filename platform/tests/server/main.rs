@@ -6,6 +6,7 @@ mod disk_full;
 mod flushed;
 mod killed;
 mod load;
+mod measured;
 mod started;
 mod stopped;
 mod support;
