@@ -10,7 +10,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::context::{Registry, Shared};
-use crate::saga::engine::{Run, Shape};
+use crate::saga::engine::{Entry, Run, Shape};
 use crate::store::{Loaded, Peek, Store, StoreError, Table};
 
 /// Bytes of stored bodies that may stay in memory; the structs that they became take about three times as much.
@@ -40,14 +40,30 @@ pub struct SagaRecord {
     pub started: i64,
     /// When it last moved: microseconds since 1970.
     pub updated: i64,
-    /// Lines of its log so far.
+    /// Rows of `saga_log` that hold the older lines of its log.
     pub lines: u64,
     /// Whether an operator must decide.
     #[serde(default)]
     pub stuck: bool,
     /// The folded log.
     pub run: Run,
+    /// The log's latest lines. Written by [`Live::body`], which has them as JSON already.
+    #[serde(default, skip_serializing)]
+    pub log: Vec<LogLine>,
 }
+
+/// A line of a saga's log.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LogLine {
+    /// When: microseconds since 1970, UTC.
+    pub at: i64,
+    /// What.
+    #[serde(flatten)]
+    pub entry: Entry,
+}
+
+/// Bytes of log lines beyond which a saga's record hands them to a row of their own: what moves often stays small.
+const LOG_TAIL: usize = 2048;
 
 /// A saga in memory.
 #[derive(Clone)]
@@ -58,6 +74,51 @@ pub(crate) struct Live {
     pub shape: Arc<Shape>,
     /// The state's JSON while it has not been written yet.
     pub start: Option<Arc<[u8]>>,
+    /// The log's latest lines: JSON, joined by commas.
+    pub tail: Vec<u8>,
+}
+
+impl Live {
+    /// Adds lines to the log. Gives those before them, as a JSON array, when together they are too many for the record.
+    ///
+    /// # Errors
+    /// When a line cannot be written as JSON.
+    pub fn log(&mut self, at: i64, entries: &[Entry]) -> serde_json::Result<Option<Vec<u8>>> {
+        #[derive(Serialize)]
+        struct Line<'a> {
+            at: i64,
+            #[serde(flatten)]
+            entry: &'a Entry,
+        }
+        let before = self.tail.len();
+        for entry in entries {
+            if !self.tail.is_empty() {
+                self.tail.push(b',');
+            }
+            serde_json::to_writer(&mut self.tail, &Line { at, entry })?;
+        }
+        if before == 0 || before == self.tail.len() || self.tail.len() <= LOG_TAIL {
+            return Ok(None);
+        }
+        let rest = self.tail.split_off(before + 1);
+        self.tail.truncate(before);
+        let older = std::mem::replace(&mut self.tail, rest);
+        Ok(Some([b"[", older.as_slice(), b"]"].concat()))
+    }
+
+    /// The record as it is stored, its log with it.
+    ///
+    /// # Errors
+    /// When it cannot be written as JSON.
+    pub fn body(&self) -> serde_json::Result<Vec<u8>> {
+        let mut body = Vec::with_capacity(self.tail.len() + 768);
+        serde_json::to_writer(&mut body, &*self.record)?;
+        body.pop();
+        body.extend_from_slice(b",\"log\":[");
+        body.extend_from_slice(&self.tail);
+        body.extend_from_slice(b"]}");
+        Ok(body)
+    }
 }
 
 struct Cached {
@@ -227,7 +288,7 @@ impl Identity {
         };
         let start = start.ok_or_else(|| Trouble::Broken(format!("saga {id:?} has no state")))?;
         let broken = |error: serde_json::Error| Trouble::Broken(format!("saga {id:?} cannot be read: {error}"));
-        let record: SagaRecord = serde_json::from_slice(&row.body).map_err(broken)?;
+        let mut record: SagaRecord = serde_json::from_slice(&row.body).map_err(broken)?;
         let definition = registry
             .context(&record.context)
             .and_then(|context| registry.saga(context, &record.name, record.version))
@@ -236,7 +297,10 @@ impl Identity {
             })?;
         let state = (definition.read)(&start.body).map_err(broken)?;
         let shape = Arc::new((definition.shape)(&*state));
-        let live = Arc::new(Live { version: row.version, record: Arc::new(record), state, shape, start: None });
+        let mut tail = serde_json::to_vec(&std::mem::take(&mut record.log)).map_err(broken)?;
+        tail.pop();
+        tail.drain(..1);
+        let live = Arc::new(Live { version: row.version, record: Arc::new(record), state, shape, start: None, tail });
         self.bytes += weight(&live) + start.body.len();
         self.sagas.insert(id.into(), (live.clone(), batch));
         Ok(Some(live))
@@ -291,4 +355,43 @@ impl Identity {
 
 fn weight(live: &Live) -> usize {
     1024 + live.record.run.rows.iter().map(|row| row.len() * 16).sum::<usize>()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_that_a_record_no_longer_holds_are_handed_on_and_none_is_lost() {
+        let shape = Arc::new(Shape { rows: Vec::new() });
+        let (run, _) = crate::saga::engine::start(&shape);
+        let record = SagaRecord {
+            name: "ferry.crossing".into(),
+            version: 1,
+            context: "ferry".into(),
+            correlation: "c".into(),
+            actor: "local".into(),
+            answer_to: None,
+            command: "c".into(),
+            started: 0,
+            updated: 0,
+            lines: 0,
+            stuck: false,
+            run,
+            log: Vec::new(),
+        };
+        let record = Arc::new(record);
+        let mut live = Live { version: 0, record, state: Arc::new(()), shape, start: None, tail: Vec::new() };
+        let entry = |row| Entry { row, index: None, what: "sent".into(), detail: Some("x".repeat(300)) };
+        let (mut rows, mut told) = (Vec::new(), Vec::new());
+        for at in 0..20 {
+            let entries: Vec<Entry> = (0..at % 4).map(|row| entry(u16::try_from(row).unwrap())).collect();
+            told.extend(entries.iter().map(|entry| LogLine { at, entry: entry.clone() }));
+            rows.extend(live.log(at, &entries).unwrap());
+            let stored: SagaRecord = serde_json::from_slice(&live.body().unwrap()).unwrap();
+            let older = rows.iter().flat_map(|row| serde_json::from_slice::<Vec<LogLine>>(row).unwrap());
+            assert_eq!(older.chain(stored.log).collect::<Vec<_>>(), told);
+        }
+        assert!(rows.len() > 2 && live.tail.len() < 2 * LOG_TAIL, "{} rows, {} bytes", rows.len(), live.tail.len());
+    }
 }

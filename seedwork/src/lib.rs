@@ -141,6 +141,6 @@ pub mod work;
 pub use aggregate::{Aggregate, Outbox, Publish};
 pub use command::{Error, Fault, Refusal, Refuse, Result};
 pub use context::Context;
-pub use identity::SagaRecord;
+pub use identity::{LogLine, SagaRecord};
 pub use saga::{Abort, Saga};
 pub use work::UnitOfWork;

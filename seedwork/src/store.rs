@@ -247,7 +247,7 @@ pub struct SagaWrite {
     pub body: Vec<u8>,
     /// JSON of the state, when it is new.
     pub start: Option<Vec<u8>>,
-    /// The number of its next log line, and the lines as a JSON array, when there are any.
+    /// Lines of its log that its record no longer holds, as a JSON array, and which such array it is, from 0.
     pub log: Option<(u64, Vec<u8>)>,
 }
 

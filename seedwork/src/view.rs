@@ -4,6 +4,7 @@
 //! SQL for both engines: `$1` parameters, `TEXT` and `BIGINT` columns.
 
 use crate::aggregate::Aggregate;
+use crate::identity::{LogLine, SagaRecord};
 
 /// One value of a row or a query's parameter.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,6 +91,29 @@ pub fn state<A: Aggregate>(read: &(impl Read + ?Sized), context: &str, id: &str)
     let sql = format!("SELECT format, body FROM {} WHERE id = $1", crate::store::state_table(context, A::KIND));
     let rows = read.select(&sql, &[id.into()])?;
     rows.first().map(|row| stored::<A>(row)).transpose()
+}
+
+/// A saga and its whole log, oldest line first; its record's own `log` is empty then.
+///
+/// # Errors
+/// As [`Read::select`], or when the stored record cannot be read.
+pub fn saga(read: &(impl Read + ?Sized), id: &str) -> Result<Option<(SagaRecord, Vec<LogLine>)>, String> {
+    let broken = |error: serde_json::Error| format!("saga {id:?} cannot be read: {error}");
+    let rows = read.select("SELECT body FROM saga WHERE id = $1", &[id.into()])?;
+    let Some(body) = rows.first().and_then(|row| row.first()).and_then(Value::text) else { return Ok(None) };
+    let mut record: SagaRecord = serde_json::from_str(body).map_err(broken)?;
+    let mut log = Vec::new();
+    if record.lines > 0 {
+        // Lines that moved there after the record was read are still in it.
+        let sql = "SELECT entries FROM saga_log WHERE saga = $1 AND line < $2 ORDER BY line";
+        let before = i64::try_from(record.lines).unwrap_or(i64::MAX);
+        for row in read.select(sql, &[id.into(), before.into()])? {
+            let lines = row.first().and_then(Value::text).unwrap_or_default();
+            log.extend(serde_json::from_str::<Vec<LogLine>>(lines).map_err(broken)?);
+        }
+    }
+    log.append(&mut record.log);
+    Ok(Some((record, log)))
 }
 
 /// Reads an aggregate from a row whose first columns are `format` and `body` of its state table: for views that join it, so a document

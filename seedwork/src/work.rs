@@ -226,8 +226,9 @@ impl UnitOfWork<'_> {
             lines: 0,
             stuck: false,
             run,
+            log: Vec::new(),
         };
-        let live = Live { version: 0, record: Arc::new(record), state, shape, start: Some(body.into()) };
+        let live = Live { version: 0, record: Arc::new(record), state, shape, start: Some(body.into()), tail: Vec::new() };
         self.carry_out(&id, live, effects)?;
         self.changes.saga = Some(id.clone());
         Ok(id)

@@ -71,12 +71,7 @@ pub fn sagas_of(world: &World, name: &str, campaign: &str) -> Vec<(String, SagaR
 /// # Panics
 /// When it cannot be read.
 pub fn saga_log(world: &World, saga: &str) -> Vec<Entry> {
-    let stores = world.each_store("SELECT entries FROM saga_log WHERE saga = $1 ORDER BY line", &[saga.into()]);
-    let lines = stores.into_iter().flat_map(|(_, rows)| rows).flatten();
-    let read = |line: seedwork::view::Value| -> Vec<Entry> {
-        serde_json::from_str(line.text().unwrap_or_default()).unwrap_or_else(|error| panic!("{line:?}: {error}"))
-    };
-    lines.flat_map(read).collect()
+    world.saga_log(saga).into_iter().map(|line| line.entry).collect()
 }
 
 /// How often each thing was said to the world: the events in the logs by kind and key.

@@ -8,7 +8,7 @@ use axum::http::{StatusCode, Uri};
 use axum::response::Response;
 use axum::routing::get;
 use seedwork::saga::PlanRow;
-use seedwork::view::{Read, Value};
+use seedwork::view::{Read, Value, saga};
 use seedwork::{Context, SagaRecord};
 use serde::Deserialize;
 use wire::values::check_id;
@@ -20,7 +20,7 @@ use crate::{Shared, Text};
 
 mod told;
 
-use told::{Line, Summary, Told};
+use told::{Summary, Told};
 
 pub(crate) fn routes() -> Router<Shared> {
     Router::new().route("/v1/sagas", get(list)).route("/v1/sagas/{id}", get(one))
@@ -115,27 +115,11 @@ fn plan<'a>(plans: &'a [Plan], record: &SagaRecord) -> Option<&'a Plan> {
 async fn one(State(edge): State<Shared>, Text(id): Text) -> Result<Response, Problem> {
     let (wanted, plans): (String, Arc<_>) = (id.clone(), edge.clone());
     let found = edge.query(move |read| {
-        let rows = read.select("SELECT id, body FROM saga WHERE id = $1", &[wanted.as_str().into()])?;
-        let Some(row) = rows.first() else { return Ok(None) };
-        let (id, record) = record(row)?;
-        let log = log(read, id)?;
-        written(&Told::of(id, &record, plan(&plans.plans, &record), &log)).map(Some)
+        let Some((record, log)) = saga(read, &wanted)? else { return Ok(None) };
+        written(&Told::of(&wanted, &record, plan(&plans.plans, &record), &log)).map(Some)
     });
     match found.await? {
         Some(body) => Ok(json(StatusCode::OK, body)),
         None => Err(Problem::unknown("saga", &id)),
     }
-}
-
-/// The log, in order: each row holds the lines of one move.
-fn log(read: &dyn Read, id: &str) -> Result<Vec<Line>, String> {
-    let rows = read.select("SELECT entries FROM saga_log WHERE saga = $1 ORDER BY line", &[id.into()])?;
-    let mut lines = Vec::new();
-    for row in &rows {
-        let entries = row.first().and_then(Value::text).ok_or("a line of a saga's log without its entries")?;
-        let entries: Vec<Line> =
-            serde_json::from_str(entries).map_err(|error| format!("the log of saga {id:?} cannot be read: {error}"))?;
-        lines.extend(entries);
-    }
-    Ok(lines)
 }

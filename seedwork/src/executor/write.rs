@@ -197,32 +197,19 @@ impl Executor {
         entries: &[crate::saga::engine::Entry],
         now: i64,
     ) -> Result<Option<SagaWrite>, Stop> {
-        #[derive(serde::Serialize)]
-        struct Line<'a> {
-            at: i64,
-            #[serde(flatten)]
-            entry: &'a crate::saga::engine::Entry,
-        }
         let failed = |error: serde_json::Error| Stop::Crash(format!("saga {id} cannot be written as JSON: {error}"));
         let Some(live) = self.identity.live(id) else { return Ok(None) };
         let mut live = crate::identity::Live::clone(&live);
-        let line = live.record.lines;
-        let record = Arc::make_mut(&mut live.record);
-        record.lines += u64::from(!entries.is_empty());
-        let body = serde_json::to_vec(record).map_err(failed)?;
-        let stage = record.run.stage.as_str();
-        let log = if entries.is_empty() {
-            None
-        } else {
-            let lines: Vec<Line<'_>> = entries.iter().map(|entry| Line { at: now, entry }).collect();
-            Some((line, serde_json::to_vec(&lines).map_err(failed)?))
-        };
+        let older = live.log(now, entries).map_err(failed)?.map(|older| (live.record.lines, older));
+        Arc::make_mut(&mut live.record).lines += u64::from(older.is_some());
+        let body = live.body().map_err(failed)?;
+        let stage = live.record.run.stage.as_str();
         let start = live.start.take().map(|start| start.to_vec());
         live.version += 1;
         let version = live.version;
         self.identity.keep_saga(id.clone(), Arc::new(live));
         let Some(held) = self.held.get(partition) else { return Ok(None) };
-        Ok(Some(SagaWrite { id: id.clone(), partition: held.partition.clone(), version, stage, body, start, log }))
+        Ok(Some(SagaWrite { id: id.clone(), partition: held.partition.clone(), version, stage, body, start, log: older }))
     }
 
     fn log_row(&mut self, outgo: Outgo, now: i64) -> Result<LogRow, Stop> {

@@ -29,6 +29,16 @@ impl World {
         all
     }
 
+    /// The log of a saga, in order; empty when there is no such saga.
+    ///
+    /// # Panics
+    /// When it cannot be read.
+    pub fn saga_log(&self, id: &str) -> Vec<crate::LogLine> {
+        let stores = self.nodes.iter().filter(|node| node.replica == 0).map(|node| lock(&node.store));
+        let mut found = stores.filter_map(|store| crate::view::saga(&*store, id).unwrap_or_else(|error| panic!("{error}")));
+        found.next().map(|(_, log)| log).unwrap_or_default()
+    }
+
     /// An aggregate, from its store.
     ///
     /// # Panics

@@ -1,10 +1,10 @@
 //! A saga, told: its summary, its rows as they stand, and what would be undone.
 
-use seedwork::SagaRecord;
 use seedwork::message::{Direction, partition_key};
 use seedwork::saga::PlanRow;
 use seedwork::saga::engine::{Child, Entry, Phase, Progress, Run, Stage};
-use serde::{Deserialize, Serialize};
+use seedwork::{LogLine, SagaRecord};
+use serde::Serialize;
 use wire::values::Timestamp;
 
 use super::Plan;
@@ -134,14 +134,6 @@ struct Undo {
     children: usize,
 }
 
-/// A line of the log, as stored.
-#[derive(Deserialize)]
-pub(super) struct Line {
-    at: i64,
-    #[serde(flatten)]
-    entry: Entry,
-}
-
 #[derive(Serialize)]
 struct Shown<'a> {
     at: Timestamp,
@@ -192,7 +184,7 @@ fn command(plan: &Plan, row: u16) -> Option<&'static str> {
 }
 
 impl<'a> Told<'a> {
-    pub fn of(id: &'a str, record: &'a SagaRecord, plan: Option<&'a Plan>, log: &'a [Line]) -> Told<'a> {
+    pub fn of(id: &'a str, record: &'a SagaRecord, plan: Option<&'a Plan>, log: &'a [LogLine]) -> Told<'a> {
         let run = &record.run;
         let rows = plan.map_or(&[][..], |plan| plan.rows.as_slice());
         let row = |of_plan: &'a PlanRow| {

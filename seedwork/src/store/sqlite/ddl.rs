@@ -19,10 +19,10 @@ pub(super) const STEPS: &[(u32, &str)] = &[(
          epoch BIGINT NOT NULL, position BIGINT NOT NULL, PRIMARY KEY (partition, origin, topic, number)) WITHOUT ROWID;
      CREATE TABLE log (id INTEGER PRIMARY KEY, topic BIGINT NOT NULL, number BIGINT NOT NULL, before_epoch BIGINT,
          before_position BIGINT, raw TEXT NOT NULL, received BIGINT NOT NULL, started BIGINT NOT NULL, written BIGINT NOT NULL);
-     CREATE TABLE saga (id TEXT PRIMARY KEY, partition BIGINT NOT NULL, version BIGINT NOT NULL, stage TEXT NOT NULL,
-         body TEXT NOT NULL) WITHOUT ROWID;
+     CREATE TABLE saga (number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, partition BIGINT NOT NULL, version BIGINT NOT NULL,
+         stage TEXT NOT NULL, body TEXT NOT NULL);
      CREATE INDEX saga_running ON saga (partition) WHERE stage IN ('running', 'undoing');
-     CREATE TABLE start (id TEXT PRIMARY KEY, body TEXT NOT NULL) WITHOUT ROWID;
+     CREATE TABLE start (number INTEGER PRIMARY KEY, body TEXT NOT NULL);
      CREATE TABLE saga_log (saga TEXT NOT NULL, line BIGINT NOT NULL, entries TEXT NOT NULL, PRIMARY KEY (saga, line)) WITHOUT ROWID;
      CREATE TABLE command (id TEXT NOT NULL UNIQUE, expires BIGINT NOT NULL, body TEXT NOT NULL);
      CREATE TABLE waiting (partition BIGINT NOT NULL, number BIGINT NOT NULL, lane TEXT NOT NULL, attempts BIGINT NOT NULL,

@@ -142,7 +142,7 @@ impl Sqlite {
                 None => return Err(rusqlite::Error::InvalidQuery),
             },
             Table::Saga => "SELECT version, 1, body FROM saga WHERE id = ?1",
-            Table::Start => "SELECT 1, 1, body FROM start WHERE id = ?1",
+            Table::Start => "SELECT 1, 1, body FROM start WHERE number = (SELECT number FROM saga WHERE id = ?1)",
             Table::Command => "SELECT 1, 1, body FROM command WHERE id = ?1",
         };
         self.db

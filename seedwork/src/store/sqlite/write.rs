@@ -123,7 +123,10 @@ impl Sqlite {
             return Err(conflict(&write.id));
         }
         if let Some(start) = &write.start {
-            self.db.prepare_cached("INSERT INTO start (id, body) VALUES (?1, ?2)")?.execute(params![write.id, Text(start)])?;
+            // Numbered as its saga: sagas that start together stand together, and move together later.
+            self.db
+                .prepare_cached("INSERT INTO start (number, body) SELECT number, ?2 FROM saga WHERE id = ?1")?
+                .execute(params![write.id, Text(start)])?;
         }
         if let Some((line, entries)) = &write.log {
             self.db.prepare_cached("INSERT INTO saga_log (saga, line, entries) VALUES (?1, ?2, ?3)")?.execute(params![

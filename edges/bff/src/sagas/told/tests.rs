@@ -71,6 +71,7 @@ fn told(run: Run, stuck: bool) -> Value {
         lines: 0,
         stuck,
         run,
+        log: Vec::new(),
     };
     serde_json::to_value(Told::of(id, &record, Some(&plan), &[])).unwrap()
 }
