@@ -30,7 +30,7 @@ mod write;
 
 use alarms::Alarms;
 pub use answer::{Ask, CommandRecord, First, Listener, Outcome};
-pub use operate::Operation;
+pub use operate::{Decided, Decision, Operation, Undecided};
 
 /// Inputs that one batch takes at most.
 const BATCH: usize = 512;

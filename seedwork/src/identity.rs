@@ -10,7 +10,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::context::{Registry, Shared};
-use crate::saga::engine::{Entry, Run, Shape};
+use crate::saga::engine::{Entry, Run, Shape, Stage};
 use crate::store::{Loaded, Peek, Store, StoreError, Table};
 
 /// Bytes of stored bodies that may stay in memory; the structs that they became take about three times as much.
@@ -64,6 +64,19 @@ pub struct LogLine {
 
 /// Bytes of log lines beyond which a saga's record hands them to a row of their own: what moves often stays small.
 const LOG_TAIL: usize = 2048;
+
+impl SagaRecord {
+    /// Where it stands, for whoever looks for some: `running`, `undoing`, `stuck`, `completed`, `undone`, and the last two with
+    /// `-with-exceptions` when an operator signed some.
+    pub fn stage(&self) -> &'static str {
+        match (self.run.stage, self.stuck, self.run.exceptions.is_empty()) {
+            (Stage::Completed, _, false) => "completed-with-exceptions",
+            (Stage::Undone, _, false) => "undone-with-exceptions",
+            (Stage::Running | Stage::Undoing, true, _) => "stuck",
+            (stage, ..) => stage.as_str(),
+        }
+    }
+}
 
 /// A saga in memory.
 #[derive(Clone)]
@@ -382,7 +395,7 @@ mod tests {
         };
         let record = Arc::new(record);
         let mut live = Live { version: 0, record, state: Arc::new(()), shape, start: None, tail: Vec::new() };
-        let entry = |row| Entry { row, index: None, what: "sent".into(), detail: Some("x".repeat(300)) };
+        let entry = |row| Entry { row, index: None, what: "sent".into(), detail: Some("x".repeat(300)), actor: None };
         let (mut rows, mut told) = (Vec::new(), Vec::new());
         for at in 0..20 {
             let entries: Vec<Entry> = (0..at % 4).map(|row| entry(u16::try_from(row).unwrap())).collect();

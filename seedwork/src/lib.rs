@@ -132,6 +132,7 @@ mod identity;
 pub mod inbox;
 pub mod log;
 pub mod message;
+pub mod operator;
 pub mod saga;
 pub mod store;
 pub mod testing;

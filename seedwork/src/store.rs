@@ -241,7 +241,7 @@ pub struct SagaWrite {
     pub partition: Partition,
     /// Its new version; 1 for a new one.
     pub version: u64,
-    /// `running`, `undoing`, `completed`, `undone`.
+    /// [`SagaRecord::stage`](crate::SagaRecord::stage).
     pub stage: &'static str,
     /// JSON: the record.
     pub body: Vec<u8>,
@@ -273,6 +273,25 @@ pub enum WaitingWrite {
     Remove(Partition, u64),
 }
 
+/// What an operator decided, as it is kept.
+#[derive(Clone, Debug)]
+pub struct OperationWrite {
+    /// The partition that it was decided in.
+    pub partition: Partition,
+    /// When: microseconds since 1970.
+    pub at: i64,
+    /// Who decided.
+    pub actor: Arc<str>,
+    /// What: `retry`, `discard` …
+    pub decision: &'static str,
+    /// The id of what it is about.
+    pub about: String,
+    /// Why, in the operator's words.
+    pub reason: Option<String>,
+    /// JSON: what was done.
+    pub told: serde_json::Value,
+}
+
 /// All that one batch changes.
 #[derive(Clone, Debug, Default)]
 pub struct Writes {
@@ -292,6 +311,8 @@ pub struct Writes {
     pub commands: Vec<CommandWrite>,
     /// The waiting table.
     pub waiting: Vec<WaitingWrite>,
+    /// What operators decided.
+    pub operations: Vec<OperationWrite>,
 }
 
 /// Why a batch was not committed.

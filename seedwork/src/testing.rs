@@ -13,7 +13,7 @@ use crate::broker::{Broker, Embedded};
 use crate::clock::{Chance, Clock};
 use crate::command::Error;
 use crate::context::{Context, Intercept};
-use crate::executor::{Ask, Executor, First, Listener, Operation, Outcome, Settings, Stop};
+use crate::executor::{Ask, Decided, Decision, Executor, First, Listener, Operation, Outcome, Settings, Stop, Undecided};
 use crate::identity::SagaRecord;
 use crate::message::{Command, Envelope, Message, Packet};
 use crate::store::{Partition, Sqlite, Waiting};
@@ -385,11 +385,12 @@ impl World {
         lock(&self.clock.0).0 += i64::try_from(time.as_micros()).unwrap_or(i64::MAX);
     }
 
-    /// An operator decides.
+    /// An operator, by the name of `operator`, decides.
     ///
     /// # Errors
     /// What the operator is told when it cannot be done.
-    pub fn operate(&mut self, operation: &Operation) -> Result<(), String> {
+    pub fn operate(&mut self, decision: &Decision) -> Result<Decided, Undecided> {
+        let operation = Operation { actor: "operator".into(), decision: decision.clone() };
         let result = Arc::new(Mutex::new(None));
         for node in 0..self.nodes.len() {
             let told = result.clone();
@@ -398,7 +399,8 @@ impl World {
                     operation.clone(),
                     Box::new(move |answer| {
                         let mut told = lock(&told);
-                        if !matches!(*told, Some(Ok(()))) {
+                        // Who does not hold it says so; what its owner says counts.
+                        if !matches!(*told, Some(Ok(_) | Err(Undecided::Refused(_)))) {
                             *told = Some(answer);
                         }
                     }),
@@ -407,7 +409,7 @@ impl World {
             }
         }
         let told = lock(&result).clone();
-        told.unwrap_or_else(|| Err("no process took it".to_owned()))
+        told.unwrap_or_else(|| Err(Undecided::Unavailable("no process took it".to_owned())))
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use ferry::ferry_v1::Board;
 use ferry::harbour_v1::{CancelCrossing, FillPurse};
 use ferry::{Berth, contexts, crossing, invariants, view};
-use seedwork::executor::{First, Operation};
+use seedwork::executor::{Decision, First};
 use seedwork::saga::engine::Stage;
 use seedwork::testing::{Case, Faults, Instead, Plant, World, assert_saga_laws};
 
@@ -102,7 +102,7 @@ fn a_poisoned_command_becomes_a_dead_letter_that_holds_up_only_its_own_saga() {
         let [(partition, letter)] = letters.as_slice() else { panic!("{letters:?}") };
         assert!(letter.head.dead && letter.head.attempts == 8 && letter.reason.contains("boom"), "{letter:?}");
         let discard =
-            Operation::Discard { partition: partition.clone(), number: letter.head.number, reason: "not a passenger".to_owned() };
+            Decision::Discard { partition: partition.clone(), number: letter.head.number, reason: "not a passenger".to_owned() };
         world.operate(&discard).unwrap();
         assert!(world.settle(HOUR));
         assert_eq!(world.outcome(poisoned).unwrap().reason.unwrap().refusal.code, "discarded");

@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use campaign::campaign::Status;
 use partner::enrolment;
-use seedwork::executor::{First, Operation};
-use seedwork::saga::engine::Input;
+use seedwork::executor::{Decision, First};
 use seedwork::testing::{Instead, Ticket, World};
 use seedwork::{Refusal, SagaRecord};
 use tracking::event;
@@ -145,7 +144,7 @@ fn a_registration_that_is_refused_after_the_pivot_is_stuck_and_goes_on_when_an_o
     assert!(record.stuck && !record.run.stage.ended());
     assert_eq!(account(&world, "b-1~USD").unwrap().0, "15000.00", "after the pivot nothing is undone");
     world.intercept(|_| Instead::Handle);
-    world.operate(&Operation::Saga { context: "campaign".to_owned(), saga, input: Input::Retry }).unwrap();
+    world.operate(&Decision::Retry { context: "campaign".into(), saga: saga.into(), reason: None }).unwrap();
     rest(&mut world);
     assert_eq!(status(&world, "c-1"), Status::Active);
     assert_eq!(invariants(&world), Ok(()));
@@ -154,8 +153,8 @@ fn a_registration_that_is_refused_after_the_pivot_is_stuck_and_goes_on_when_an_o
 #[test]
 fn a_draft_that_an_operator_left_behind_can_still_be_cancelled_and_closes_what_was_reserved() {
     let (mut world, saga, _) = stuck();
-    let signed = Input::Resolve { happened: true, reason: "signed".to_owned() };
-    world.operate(&Operation::Saga { context: "campaign".to_owned(), saga, input: signed }).unwrap();
+    let signed = Decision::Resolve { context: "campaign".into(), saga: saga.into(), happened: None, reason: "signed".to_owned() };
+    world.operate(&signed).unwrap();
     world.run(walks::DAY);
     assert_eq!(status(&world, "c-1"), Status::Draft);
     let (_, record) = sagas_of(&world, REGISTRATION, "c-1").remove(0);

@@ -7,7 +7,7 @@ use std::time::Duration;
 use campaign::campaign::Status;
 use campaign::reservation;
 use seedwork::Error;
-use seedwork::executor::{First, Operation};
+use seedwork::executor::{Decision, First};
 use seedwork::testing::{Faults, Instead, World};
 use walks::{
     DAY, HOUR, Told, account, block, both, campaign, cancel, distributed, embedded, invariants, reservation, rest, said, status,
@@ -85,7 +85,7 @@ fn one_poisoned_command_among_five_campaigns_that_share_a_partner_holds_up_only_
         assert!(world.outcome(later).unwrap().completed, "nor does what comes after it");
 
         let (partition, number) = (partition.clone(), letter.head.number);
-        world.operate(&Operation::Discard { partition, number, reason: "cannot be enrolled".to_owned() }).unwrap();
+        world.operate(&Decision::Discard { partition, number, reason: "cannot be enrolled".to_owned() }).unwrap();
         rest(&mut world);
         assert_eq!(status(&world, "c-2"), Status::Cancelled);
         assert_eq!(reservation(&world, "b-1~c-2"), None);
@@ -100,7 +100,7 @@ fn a_poisoned_command_that_is_replayed_when_its_handler_is_mended_completes_its_
         world.run(HOUR);
         world.intercept(|_| Instead::Handle);
         let (partition, letter) = world.waiting().remove(0);
-        world.operate(&Operation::Replay { partition, number: letter.head.number }).unwrap();
+        world.operate(&Decision::Replay { partition, number: letter.head.number }).unwrap();
         rest(&mut world);
         assert_eq!(status(&world, "c-2"), Status::Active);
         assert_eq!(account(&world, "b-1~USD").unwrap().0, "1000000.00");
@@ -122,7 +122,7 @@ fn a_cancel_beside_a_dead_letter_undoes_the_rest_and_waits_for_the_decision_on_t
         assert_eq!(status(&world, "c-2"), Status::Draft);
         world.intercept(|_| Instead::Handle);
         let dead = world.waiting().into_iter().find(|(_, waiting)| waiting.head.dead).unwrap();
-        world.operate(&Operation::Replay { partition: dead.0, number: dead.1.head.number }).unwrap();
+        world.operate(&Decision::Replay { partition: dead.0, number: dead.1.head.number }).unwrap();
         rest(&mut world);
         assert_eq!(status(&world, "c-2"), Status::Cancelled);
         assert_eq!(invariants(&world), Ok(()), "what was replayed has been undone behind its step");

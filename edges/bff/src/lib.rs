@@ -29,6 +29,7 @@ mod commands;
 mod contracts;
 mod health;
 mod ids;
+mod operate;
 mod pages;
 mod partners;
 mod problem;
@@ -110,6 +111,7 @@ impl Bff {
             .merge(blocks::routes())
             .merge(accounts::routes())
             .merge(sagas::routes())
+            .merge(operate::routes())
             .merge(commands::routes())
             .merge(contracts::seed_003::routes());
         guarded(routes).with_state(Arc::new(edge))

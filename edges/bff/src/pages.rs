@@ -44,6 +44,20 @@ pub(crate) fn limit(asked: Option<&str>) -> Result<usize, Problem> {
     }
 }
 
+/// Whether the newest stand first: `order=newest` (the default) or `order=oldest`.
+pub(crate) fn newest_first(asked: Option<&str>) -> Result<bool, Problem> {
+    match asked {
+        None | Some("newest") => Ok(true),
+        Some("oldest") => Ok(false),
+        Some(_) => Err(Problem::malformed("query-invalid", "the order is newest or oldest").at("order")),
+    }
+}
+
+/// A cursor that is a number.
+pub(crate) fn number(asked: Option<&str>) -> Result<Option<i64>, Problem> {
+    cursor(asked, |text| text.parse().ok().filter(|number| *number >= 0))
+}
+
 /// Where a page begins.
 pub(crate) fn cursor<T>(asked: Option<&str>, parse: impl Fn(&str) -> Option<T>) -> Result<Option<T>, Problem> {
     let bad = || Problem::malformed("cursor-invalid", "a cursor is the `next` of an earlier page, as it came").at("cursor");

@@ -3,17 +3,22 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::State;
+use axum::extract::{Request, State};
 use axum::http::{StatusCode, Uri};
 use axum::response::Response;
-use axum::routing::get;
+use axum::routing::{get, post};
+use seedwork::executor::{Decided, Decision};
+use seedwork::operator;
 use seedwork::saga::PlanRow;
-use seedwork::view::{Read, Value, saga};
+use seedwork::saga::engine::Entry;
+use seedwork::view::{Read, saga};
 use seedwork::{Context, SagaRecord};
 use serde::Deserialize;
 use wire::values::check_id;
 
 use crate::answer::{json, written};
+use crate::body;
+use crate::operate;
 use crate::pages::{self, Page};
 use crate::problem::Problem;
 use crate::{Shared, Text};
@@ -23,7 +28,12 @@ mod told;
 use told::{Summary, Told};
 
 pub(crate) fn routes() -> Router<Shared> {
-    Router::new().route("/v1/sagas", get(list)).route("/v1/sagas/{id}", get(one))
+    Router::new()
+        .route("/v1/sagas", get(list))
+        .route("/v1/sagas/{id}", get(one))
+        .route("/v1/sagas/{id}/retry", post(retry))
+        .route("/v1/sagas/{id}/resolve", post(resolve))
+        .route("/v1/sagas/{id}/abort", post(abort))
 }
 
 /// The table of one version of a saga, as data: what an operator is shown beside where one stands.
@@ -60,52 +70,37 @@ pub fn plans(contexts: &[Context]) -> Vec<Plan> {
 struct Parameters {
     limit: Option<String>,
     cursor: Option<String>,
+    order: Option<String>,
     key: Option<String>,
+    name: Option<String>,
+    context: Option<String>,
+    status: Option<String>,
 }
 
 async fn list(State(edge): State<Shared>, uri: Uri) -> Result<Response, Problem> {
-    let Parameters { limit, cursor, key } = pages::parameters(&uri)?;
+    let Parameters { limit, cursor, order, key, name, context, status } = pages::parameters(&uri)?;
     let limit = pages::limit(limit.as_deref())?;
-    let after = pages::cursor(cursor.as_deref(), |text| of_a_saga(text).then(|| text.to_owned()))?;
+    let after = pages::number(cursor.as_deref())?;
     if let Some(key) = &key {
         check_id(key).map_err(|error| Problem::malformed("query-invalid", error).at("key"))?;
     }
-    let edge = edge.clone();
+    let state = status.map(|status| state(&status)).transpose()?;
+    let filter = operator::Sagas { context, name, key, state, newest_first: pages::newest_first(order.as_deref())? };
     let plans = edge.clone();
     let body = edge.query(move |read| {
-        let rows = page(read, key.as_deref(), after.as_deref(), limit + 1)?;
-        let records = rows.iter().take(limit).map(record).collect::<Result<Vec<_>, _>>()?;
-        let next = records.last().filter(|_| rows.len() > limit).map(|(id, _)| (*id).to_owned());
-        let items = records.iter().map(|(id, record)| Summary::of(id, record, plan(&plans.plans, record))).collect();
-        written(&Page { items, next })
+        let page = operator::sagas(read, &filter, after, limit)?;
+        let items = page.items.iter().map(|(id, record)| Summary::of(id, record, plan(&plans.plans, record))).collect();
+        written(&Page { items, next: page.next.map(|next| next.to_string()) })
     });
     Ok(json(StatusCode::OK, body.await?))
 }
 
-/// Ids joined by `~`: the key under which a saga lives, and its own part.
-fn of_a_saga(text: &str) -> bool {
-    text.contains('~') && text.split('~').all(|part| check_id(part).is_ok())
-}
-
-/// Rows in the order of ids, of one key if one is given. A saga's id is its key, `~` and a part of its own; no id holds a character
-/// behind `~`.
-fn page(read: &dyn Read, key: Option<&str>, after: Option<&str>, limit: usize) -> Result<Vec<Vec<Value>>, String> {
-    let (first, end) = match key {
-        Some(key) => (format!("{key}~"), format!("{key}~\u{7f}")),
-        None => (String::new(), "\u{7f}".to_owned()),
-    };
-    let after = after.filter(|after| *after > first.as_str()).unwrap_or(&first);
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let sql = "SELECT id, body FROM saga WHERE id > $1 AND id < $2 ORDER BY id LIMIT $3";
-    read.select(sql, &[after.into(), end.into(), limit.into()])
-}
-
-fn record(row: &Vec<Value>) -> Result<(&str, SagaRecord), String> {
-    let [id, body] = row.as_slice() else { return Err("a saga's row without its columns".to_owned()) };
-    let id = id.text().ok_or("a saga's row without an id")?;
-    let body = body.text().ok_or("a saga's row without a body")?;
-    let record = serde_json::from_str(body).map_err(|error| format!("the record of saga {id:?} cannot be read: {error}"))?;
-    Ok((id, record))
+fn state(text: &str) -> Result<operator::State, Problem> {
+    let found = operator::State::ALL.iter().find(|(name, _)| *name == text);
+    found.map(|(_, state)| *state).ok_or_else(|| {
+        let names: Vec<&str> = operator::State::ALL.iter().map(|(name, _)| *name).collect();
+        Problem::malformed("query-invalid", format!("a saga's status is one of {}", names.join(", "))).at("status")
+    })
 }
 
 fn plan<'a>(plans: &'a [Plan], record: &SagaRecord) -> Option<&'a Plan> {
@@ -114,12 +109,74 @@ fn plan<'a>(plans: &'a [Plan], record: &SagaRecord) -> Option<&'a Plan> {
 
 async fn one(State(edge): State<Shared>, Text(id): Text) -> Result<Response, Problem> {
     let (wanted, plans): (String, Arc<_>) = (id.clone(), edge.clone());
-    let found = edge.query(move |read| {
-        let Some((record, log)) = saga(read, &wanted)? else { return Ok(None) };
-        written(&Told::of(&wanted, &record, plan(&plans.plans, &record), &log)).map(Some)
-    });
-    match found.await? {
+    match edge.query(move |read| document(read, &wanted, &plans.plans, None)).await? {
         Some(body) => Ok(json(StatusCode::OK, body)),
         None => Err(Problem::unknown("saga", &id)),
     }
+}
+
+fn document(read: &dyn Read, id: &str, plans: &[Plan], did: Option<&[Entry]>) -> Result<Option<Vec<u8>>, String> {
+    let Some((record, log)) = saga(read, id)? else { return Ok(None) };
+    written(&Told::of(id, &record, plan(plans, &record), &log, did)).map(Some)
+}
+
+/// What an operator says of a decision on a saga.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "an object")]
+struct Why {
+    reason: Option<String>,
+}
+
+/// What an operator found.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, expecting = "an object")]
+struct Found {
+    reason: Option<String>,
+    outcome: Option<Outcome>,
+}
+
+/// Whether the pivot happened.
+#[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Outcome {
+    Happened,
+    DidNotHappen,
+}
+
+async fn retry(State(edge): State<Shared>, Text(id): Text, request: Request) -> Result<Response, Problem> {
+    let (_, order) = operate::order(&edge, request).await?;
+    let Why { reason } = body::json_or_nothing(&order.body)?;
+    let reason = operate::optional_reason(reason)?;
+    decide(&edge, order.actor, id, |context, saga| Decision::Retry { context, saga, reason }).await
+}
+
+async fn resolve(State(edge): State<Shared>, Text(id): Text, request: Request) -> Result<Response, Problem> {
+    let (_, order) = operate::order(&edge, request).await?;
+    let Found { reason, outcome } = body::json(&order.body)?;
+    let reason = operate::reason(reason)?;
+    let happened = outcome.map(|outcome| outcome == Outcome::Happened);
+    decide(&edge, order.actor, id, |context, saga| Decision::Resolve { context, saga, happened, reason }).await
+}
+
+async fn abort(State(edge): State<Shared>, Text(id): Text, request: Request) -> Result<Response, Problem> {
+    let (_, order) = operate::order(&edge, request).await?;
+    let Why { reason } = body::json_or_nothing(&order.body)?;
+    let reason = operate::reason(reason)?;
+    decide(&edge, order.actor, id, |context, saga| Decision::Abort { context, saga, reason }).await
+}
+
+/// Decides on a saga and answers it as it is now, with what it wrote down of the decision.
+async fn decide(
+    edge: &Shared,
+    actor: Arc<str>,
+    id: String,
+    decision: impl FnOnce(Arc<str>, Arc<str>) -> Decision,
+) -> Result<Response, Problem> {
+    let wanted = id.clone();
+    let found = edge.query(move |read| Ok(saga(read, &wanted)?.map(|(record, _)| record.context)));
+    let context = found.await?.ok_or_else(|| Problem::unknown("saga", &id))?;
+    let decided = operate::decide(edge, actor, decision(context, id.as_str().into())).await?;
+    let Decided::Saga(did) = decided else { return Err(Problem::internal()) };
+    let body = edge.just_written(|read| document(read, &id, &edge.plans, Some(&did)))?;
+    body.map(|body| json(StatusCode::OK, body)).ok_or_else(|| Problem::unknown("saga", &id))
 }

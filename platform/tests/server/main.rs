@@ -7,7 +7,6 @@ mod flushed;
 mod killed;
 mod load;
 mod measured;
-mod settings;
 mod started;
 mod stopped;
 mod support;

@@ -8,7 +8,7 @@ use crate::broker::Subscription;
 use crate::command::Refusal;
 use crate::message::{Packet, Role};
 use crate::saga::engine::Entry;
-use crate::store::{Table, WaitingHead, WaitingWrite};
+use crate::store::{OperationWrite, Table, WaitingHead, WaitingWrite};
 use crate::work::{Alarm, Ended, Sent};
 
 /// What one batch has gathered so far.
@@ -26,7 +26,8 @@ pub(super) struct Batch {
     pub firsts: Vec<(Ask, First)>,
     pub alarms: Vec<(usize, Arc<str>, Alarm)>,
     pub ended: Vec<Ended>,
-    pub replies: Vec<(operate::Reply, std::result::Result<(), String>)>,
+    pub replies: Vec<(operate::Reply, operate::Answer)>,
+    pub operations: Vec<OperationWrite>,
     /// Keys whose earlier input waits for what the store must fetch.
     pub held_back: BTreeSet<(usize, Box<str>)>,
     pub missing: BTreeSet<(Table, Box<str>)>,

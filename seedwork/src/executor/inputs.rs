@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{BATCH, Executor, First, Input, Stop, crash};
+use super::{BATCH, Executor, First, Input, Stop, Undecided, crash};
 use crate::broker::Heard;
 use crate::message::{Packet, Role};
 
@@ -17,11 +17,12 @@ impl Executor {
         let limit = if self.cautious > 0 { 1 } else { BATCH };
         let received = self.clock.now();
         let mut inputs = Vec::new();
-        while let Some((operation, answer)) = self.operations.pop_front() {
+        // One a batch, and first: what it decides on is as the store holds it.
+        if let Some((operation, answer)) = self.operations.pop_front() {
             let seed = self.chance.bits();
             match self.held.iter().position(|held| operation.is_for(held, self.settings.partitions)) {
                 Some(partition) => inputs.push(Input::Operation { operation, received, seed, partition, answer }),
-                None => answer(Err("no partition of this process holds it".to_owned())),
+                None => answer(Err(Undecided::Unavailable("no partition of this process holds it".to_owned()))),
             }
         }
         for alarm in self.alarms.take(now, limit.saturating_sub(inputs.len())) {

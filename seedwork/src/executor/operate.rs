@@ -1,20 +1,59 @@
-//! What an operator decides: on dead letters and on sagas. Each decision is an input of a batch like any other.
+//! What an operator decides: on sagas and on dead letters. Each decision is an input of a batch like any other, and is kept, with who
+//! decided it and why, in the same commit.
 
 use std::sync::Arc;
 
-use super::batch::{Batch, Verdict};
-use super::run::own_cause;
-use super::{Executor, Input, Stop, crash};
+use super::batch::Batch;
+use super::{Executor, Input, Stop};
 use crate::command::Refusal;
 use crate::log::partition_of;
-use crate::message::Packet;
-use crate::saga::Outcome;
-use crate::saga::engine::Input as Move;
-use crate::store::{Partition, WaitingHead};
+use crate::saga::engine::Entry;
+use crate::store::{OperationWrite, Partition};
 
-/// A decision.
+mod letters;
+mod sagas;
+
+/// A decision, and who takes it.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Operation {
+pub struct Operation {
+    /// Who decides.
+    pub actor: Arc<str>,
+    /// What.
+    pub decision: Decision,
+}
+
+/// What an operator may decide.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Decision {
+    /// Sends the row of a saga again that is stuck or past its deadline.
+    Retry {
+        /// The context that runs it.
+        context: Arc<str>,
+        /// Its id.
+        saga: Arc<str>,
+        /// In the operator's words.
+        reason: Option<String>,
+    },
+    /// Records what was found about the row of a saga that is stuck or past its deadline.
+    Resolve {
+        /// The context that runs it.
+        context: Arc<str>,
+        /// Its id.
+        saga: Arc<str>,
+        /// At the pivot, and only there: whether it happened.
+        happened: Option<bool>,
+        /// In the operator's words.
+        reason: String,
+    },
+    /// Undoes a saga whose pivot has not been sent.
+    Abort {
+        /// The context that runs it.
+        context: Arc<str>,
+        /// Its id.
+        saga: Arc<str>,
+        /// In the operator's words.
+        reason: String,
+    },
     /// Runs a dead letter again, with its attempts counted anew.
     Replay {
         /// Where it waits.
@@ -22,7 +61,7 @@ pub enum Operation {
         /// Its number there.
         number: u64,
     },
-    /// Drops a waiting message; the saga that sent it hears *refused*.
+    /// Drops a dead letter; the saga that sent it hears *refused*.
     Discard {
         /// Where it waits.
         partition: Partition,
@@ -31,52 +70,91 @@ pub enum Operation {
         /// In the operator's words.
         reason: String,
     },
-    /// Moves a saga: retry, resolve or abort.
-    Saga {
-        /// The context that runs it.
-        context: String,
-        /// Its id.
-        saga: String,
-        /// What to do.
-        input: Move,
-    },
 }
 
-/// Where the answer goes: what was done, or why not.
-pub type Reply = Box<dyn FnOnce(Result<(), String>) + Send>;
+/// What was done.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Decided {
+    /// What a saga wrote down.
+    Saga(Vec<Entry>),
+    /// Nothing more to tell.
+    Done,
+}
+
+/// Why nothing was done.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Undecided {
+    /// It cannot be done as things stand.
+    Refused(Refusal),
+    /// It cannot be taken now; it may be later.
+    Unavailable(String),
+}
+
+/// What was done, or why not.
+pub type Answer = Result<Decided, Undecided>;
+/// Where the answer goes, after the commit that made it true. Called on the owner's thread: must not block.
+pub type Reply = Box<dyn FnOnce(Answer) + Send>;
+
+impl From<Refusal> for Undecided {
+    fn from(refusal: Refusal) -> Undecided {
+        Undecided::Refused(refusal)
+    }
+}
+
+impl Decision {
+    /// `retry`, `resolve`, `abort`, `replay`, `discard`.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Decision::Retry { .. } => "retry",
+            Decision::Resolve { .. } => "resolve",
+            Decision::Abort { .. } => "abort",
+            Decision::Replay { .. } => "replay",
+            Decision::Discard { .. } => "discard",
+        }
+    }
+
+    fn about(&self) -> String {
+        match self {
+            Decision::Retry { saga, .. } | Decision::Resolve { saga, .. } | Decision::Abort { saga, .. } => saga.to_string(),
+            Decision::Replay { partition, number } | Decision::Discard { partition, number, .. } => {
+                format!("{}:{}:{number}", partition.context, partition.number)
+            }
+        }
+    }
+
+    fn reason(&self) -> Option<&str> {
+        match self {
+            Decision::Retry { reason, .. } => reason.as_deref(),
+            Decision::Resolve { reason, .. } | Decision::Abort { reason, .. } | Decision::Discard { reason, .. } => Some(reason),
+            Decision::Replay { .. } => None,
+        }
+    }
+}
 
 impl Operation {
     pub(super) fn is_for(&self, held: &super::Held, partitions: u16) -> bool {
-        match self {
-            Operation::Replay { partition, .. } | Operation::Discard { partition, .. } => held.partition == *partition,
-            Operation::Saga { context, saga, .. } => {
-                *held.partition.context == **context && held.partition.number == partition_of(saga, partitions)
+        match &self.decision {
+            Decision::Replay { partition, .. } | Decision::Discard { partition, .. } => held.partition == *partition,
+            Decision::Retry { context, saga, .. }
+            | Decision::Resolve { context, saga, .. }
+            | Decision::Abort { context, saga, .. } => {
+                held.partition.context == *context && held.partition.number == partition_of(saga, partitions)
             }
         }
     }
 }
 
+/// How far a decision got in this batch.
+enum Step {
+    Answer(Answer),
+    /// Something must be fetched first.
+    Again,
+}
+
 impl Executor {
-    /// Takes an operator's decision into the next batch.
+    /// Takes an operator's decision into a batch of its own, or as the first input of one.
     pub fn operate(&mut self, operation: Operation, answer: Reply) {
         self.operations.push_back((operation, answer));
-    }
-
-    /// The waiting messages of its partitions, dead letters included, oldest first.
-    ///
-    /// # Errors
-    /// When the store cannot be read.
-    pub fn waiting(&mut self) -> Result<Vec<(Partition, crate::store::Waiting)>, crate::store::StoreError> {
-        let mut all = Vec::new();
-        for held in &self.held {
-            let numbers: Vec<u64> = held.lanes.heads().map(|head| head.number).collect();
-            for number in numbers {
-                if let Some(waiting) = self.store.waiting(&held.partition, number)? {
-                    all.push((held.partition.clone(), waiting));
-                }
-            }
-        }
-        Ok(all)
     }
 
     pub(super) fn operation_input(
@@ -88,62 +166,31 @@ impl Executor {
         answer: Reply,
         batch: &mut Batch,
     ) -> std::result::Result<Option<Input>, Stop> {
-        let nothing = |number: u64| Err(format!("nothing waits under number {number}"));
-        let result = match &operation {
-            Operation::Replay { number, .. } => match self.held.get(partition).and_then(|held| held.lanes.head(*number)).cloned()
-            {
-                None => nothing(*number),
-                Some(head) => {
-                    let again = WaitingHead { attempts: 0, due: Some(received), dead: false, not_yet: None, ..head };
-                    self.change_waiting(partition, again, "replayed by an operator".to_owned(), batch);
-                    Ok(())
-                }
-            },
-            Operation::Discard { number, reason, .. } => {
-                let waiting = match self.held.get(partition) {
-                    Some(held) if held.lanes.head(*number).is_some() => {
-                        self.store.waiting(&held.partition, *number).map_err(crash)?
-                    }
-                    _ => None,
-                };
-                match waiting {
-                    None => nothing(*number),
-                    Some(waiting) => {
-                        if let Ok(packet) = Packet::parse(&waiting.raw, |kind| self.registry.record_of(kind)) {
-                            let refusal = Refusal::conflict("discarded", reason);
-                            let packet = Arc::new(packet);
-                            self.answer_saga(partition, &packet, Outcome::Refused(refusal.clone()), received, batch);
-                            if let Ok(Some(mut record)) = self.record(&packet.envelope.id, batch) {
-                                record.status = "refused".into();
-                                record.refusal = Some(refusal);
-                                batch.commands.insert(packet.envelope.id.clone(), record);
-                            }
-                        }
-                        self.remove_waiting(partition, *number, batch);
-                        Ok(())
-                    }
-                }
+        let step = match &operation.decision {
+            Decision::Retry { .. } | Decision::Resolve { .. } | Decision::Abort { .. } => {
+                self.decide_saga(&operation, received, seed, partition, batch)
             }
-            Operation::Saga { saga, input, .. } => {
-                let packet = Arc::new(own_cause(&Arc::from(saga.as_str()), received));
-                match self.with_work(partition, &packet, received, seed, |work| work.move_saga(saga, input.clone())) {
-                    Err(missing) => {
-                        self.miss(partition, &packet.envelope, missing, batch);
-                        return Ok(Some(Input::Operation { operation, received, seed, partition, answer }));
-                    }
-                    Ok((Verdict::Done, changes)) if changes.sagas.is_empty() => {
-                        Err("the saga is not in a state in which this can be done".to_owned())
-                    }
-                    Ok((Verdict::Done, changes)) => {
-                        self.apply(changes, partition, &packet, received, batch);
-                        Ok(())
-                    }
-                    Ok((Verdict::Unknown(..), _)) => Err(format!("no saga {saga:?} is known")),
-                    Ok((Verdict::Refused(refusal), _)) => Err(refusal.to_string()),
-                    Ok((Verdict::Invalid(why) | Verdict::Fault(why), _)) => Err(why),
-                }
+            Decision::Replay { number, .. } => Step::Answer(self.replay(*number, received, partition, batch)),
+            Decision::Discard { number, reason, .. } => {
+                Step::Answer(self.discard(*number, reason, &operation.actor, received, partition, batch)?)
             }
         };
+        let Step::Answer(result) = step else {
+            return Ok(Some(Input::Operation { operation, received, seed, partition, answer }));
+        };
+        if let (Ok(decided), Some(held)) = (&result, self.held.get(partition)) {
+            let (decision, about) = (operation.decision.as_str(), operation.decision.about());
+            tracing::info!(actor = %operation.actor, decision, about, "an operator decided");
+            batch.operations.push(OperationWrite {
+                partition: held.partition.clone(),
+                at: received,
+                actor: operation.actor.clone(),
+                decision,
+                about,
+                reason: operation.decision.reason().map(str::to_owned),
+                told: decided.told(),
+            });
+        }
         batch.replies.push((answer, result));
         Ok(None)
     }
@@ -162,5 +209,14 @@ impl Executor {
             }
         }
         text
+    }
+}
+
+impl Decided {
+    fn told(&self) -> serde_json::Value {
+        match self {
+            Decided::Saga(entries) => serde_json::json!({"log": entries}),
+            Decided::Done => serde_json::json!({}),
+        }
     }
 }

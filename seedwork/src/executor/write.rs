@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::batch::{Batch, Outgo};
-use super::{Executor, First, Input, KEEP_COMMANDS, Lost, Outcome, PAUSE, Stop, topic};
+use super::{Executor, First, Input, KEEP_COMMANDS, Lost, Outcome, PAUSE, Stop, Undecided, topic};
 use crate::log::partition_of;
 use crate::message::{Envelope, Packet};
 use crate::saga::engine::Stage;
@@ -26,7 +26,7 @@ impl Executor {
                 batch.firsts.extend(inputs.into_iter().filter_map(|input| match input {
                     Input::Ask { ask, .. } => Some((ask, First::Waiting)),
                     Input::Operation { answer, .. } => {
-                        answer(Err("the store cannot be used at the moment; try again".to_owned()));
+                        answer(Err(Undecided::Unavailable("the store cannot be used at the moment; try again".to_owned())));
                         None
                     }
                     Input::Message { .. } | Input::Waiting { .. } | Input::Alarm { .. } => None,
@@ -57,7 +57,7 @@ impl Executor {
             Lost::Alone(why) => self.alone(why, asks)?,
         }
         for (answer, _) in batch.replies {
-            answer(Err("the store could not write it; try again".to_owned()));
+            answer(Err(Undecided::Unavailable("the store could not write it; try again".to_owned())));
         }
         Ok(())
     }
@@ -119,7 +119,11 @@ impl Executor {
 
     fn writes(&mut self, batch: &mut Batch) -> Result<Writes, Stop> {
         let now = self.clock.now();
-        let mut writes = Writes { waiting: std::mem::take(&mut batch.waiting), ..Writes::default() };
+        let mut writes = Writes {
+            waiting: std::mem::take(&mut batch.waiting),
+            operations: std::mem::take(&mut batch.operations),
+            ..Writes::default()
+        };
         for (table, id) in &batch.states {
             writes.states.extend(self.state_write(*table, id)?);
         }
@@ -153,7 +157,8 @@ impl Executor {
             || !writes.log.is_empty()
             || !writes.marks.is_empty()
             || !writes.commands.is_empty()
-            || !writes.waiting.is_empty();
+            || !writes.waiting.is_empty()
+            || !writes.operations.is_empty();
         if any {
             // The head of every partition goes along: the fence is checked even where only a mark moved.
             for held in &self.held {
@@ -203,7 +208,7 @@ impl Executor {
         let older = live.log(now, entries).map_err(failed)?.map(|older| (live.record.lines, older));
         Arc::make_mut(&mut live.record).lines += u64::from(older.is_some());
         let body = live.body().map_err(failed)?;
-        let stage = live.record.run.stage.as_str();
+        let stage = live.record.stage();
         let start = live.start.take().map(|start| start.to_vec());
         live.version += 1;
         let version = live.version;

@@ -12,12 +12,15 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Abort, Outcome};
+use super::{Abort, Outcome, PlanRow};
 use crate::command::Refusal;
 use crate::message::Direction;
 
+mod open;
 mod packed;
 mod run;
+
+pub use open::{Closed, Move};
 
 use run::{At, log, send_step};
 
@@ -59,6 +62,17 @@ pub struct Shape {
 }
 
 impl Shape {
+    /// As far as a plan tells: without the number of children.
+    pub fn of_plan(plan: &[PlanRow]) -> Shape {
+        let row = |row: &PlanRow| RowShape {
+            phase: row.phase,
+            children: 0,
+            undo: row.undo.is_some(),
+            within: Duration::from_secs(row.within_seconds),
+        };
+        Shape { rows: plan.iter().map(row).collect() }
+    }
+
     fn row(&self, row: u16) -> Option<&RowShape> {
         self.rows.get(usize::from(row).checked_sub(1)?)
     }
@@ -148,6 +162,9 @@ pub struct Exception {
     pub direction: Direction,
     /// In the operator's words.
     pub reason: String,
+    /// Who signed it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub actor: String,
 }
 
 /// The folded log of one saga: one stored row.
@@ -216,6 +233,8 @@ pub enum Input {
         happened: bool,
         /// In the operator's words.
         reason: String,
+        /// Who signs it.
+        actor: String,
     },
 }
 
@@ -267,6 +286,9 @@ pub struct Entry {
     /// More words, if there are any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
+    /// Who decided it, when an operator did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub actor: Option<std::sync::Arc<str>>,
 }
 
 /// The backoff before attempt `attempt + 1` of a refused row after the pivot: 1 s, doubled each time, 5 minutes at most.
@@ -312,7 +334,7 @@ pub fn step(shape: &Shape, mut run: Run, input: Input) -> (Run, Vec<Effect>) {
             }
         }
         Input::Retry => run.retry(shape, &mut effects),
-        Input::Resolve { happened, reason } => run.resolve(shape, happened, reason, &mut effects),
+        Input::Resolve { happened, reason, actor } => run.resolve(shape, happened, reason, &actor, &mut effects),
     }
     (run, effects)
 }

@@ -113,6 +113,7 @@ fn a_refused_commit_writes_nothing_and_the_store_goes_on(make: Maker<'_>) {
     for (what, bad) in refused {
         let good = state("car-2", 1);
         let writes = Writes {
+            operations: Vec::new(),
             heads: vec![head(&home(), fence, 50)],
             states: good.states.into_iter().chain(bad.states).collect(),
             destinations: vec![(home(), shop(0), at(50))],
@@ -290,9 +291,11 @@ fn a_saga_is_running_until_it_has_ended(make: Maker<'_>) {
     let mut store = new(make);
     let fence = take(&mut *store, &home()).fence;
     let go = |store: &mut dyn Subject, writes: Writes| commit(store, Writes { heads: vec![head(&home(), fence, 0)], ..writes });
-    for id in ["car-1~a", "car-2~b", "car-3~c", "car-4~d"] {
+    for id in ["car-1~a", "car-2~b", "car-3~c", "car-4~d", "car-5~e", "car-6~f"] {
         go(&mut *store, saga(id, 1, "running"));
     }
+    go(&mut *store, saga("car-5~e", 2, "stuck"));
+    go(&mut *store, saga("car-6~f", 2, "undone-with-exceptions"));
     go(&mut *store, saga("car-1~a", 2, "undoing"));
     go(&mut *store, saga("car-2~b", 2, "completed"));
     go(&mut *store, saga("car-3~c", 2, "undone"));
@@ -309,7 +312,7 @@ fn a_saga_is_running_until_it_has_ended(make: Maker<'_>) {
         [1, 2].map(|version| vec![version.into(), text(&body("car-1~a", 100 + u64::try_from(version).unwrap_or(0)))])
     );
     let running: Vec<String> = take(&mut *store, &home()).running.iter().map(ToString::to_string).collect();
-    assert_eq!(running, ["car-1~a", "car-4~d"]);
+    assert_eq!(running, ["car-1~a", "car-4~d", "car-5~e"]);
     assert!(take(&mut *store, &other()).running.is_empty());
 }
 

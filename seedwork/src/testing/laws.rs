@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::{Instead, Ticket, World, lock};
 use crate::command::{Error, Refusal};
-use crate::executor::Operation;
+use crate::executor::Decision;
 use crate::message::{Direction, Envelope};
 use crate::saga::engine::Phase;
 use crate::store::Partition;
@@ -204,11 +204,11 @@ fn dead(case: &Case, at: Seen, phase: Phase, before: &str, after: &str) {
         broken.store(0, Ordering::Relaxed);
         let (partition, number) = (partition.clone(), *number);
         let decision = if replay {
-            Operation::Replay { partition, number }
+            Decision::Replay { partition, number }
         } else {
-            Operation::Discard { partition, number, reason: "a law's test".to_owned() }
+            Decision::Discard { partition, number, reason: "a law's test".to_owned() }
         };
-        world.operate(&decision).unwrap_or_else(|why| panic!("{}: {at:?}: {why}", case.saga));
+        world.operate(&decision).unwrap_or_else(|why| panic!("{}: {at:?}: {why:?}", case.saga));
         assert!(world.settle(LONG), "{}: decided on {at:?} it does not end", case.saga);
         let completed = ended(case, &world, ticket, at, "decided on");
         // A discarded command is refused, and after the pivot sent again.

@@ -2,7 +2,7 @@
 
 use seedwork::message::{Direction, partition_key};
 use seedwork::saga::PlanRow;
-use seedwork::saga::engine::{Child, Entry, Phase, Progress, Run, Stage};
+use seedwork::saga::engine::{Child, Entry, Move, Phase, Progress, Run, Shape, Stage};
 use seedwork::{LogLine, SagaRecord};
 use serde::Serialize;
 use wire::values::Timestamp;
@@ -58,6 +58,7 @@ struct Signed<'a> {
     index: u32,
     direction: Direction,
     reason: &'a str,
+    actor: &'a str,
 }
 
 /// A saga, whole.
@@ -67,6 +68,11 @@ pub(super) struct Told<'a> {
     summary: Summary<'a>,
     plan: Vec<Row<'a>>,
     undo_if_failed_now: Vec<Undo>,
+    /// What an operator may do now: retry, resolve, abort.
+    possible: Vec<&'static str>,
+    /// What it wrote down of the decision that this answers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    did: Option<&'a [Entry]>,
     log: Vec<Shown<'a>>,
 }
 
@@ -156,6 +162,7 @@ impl<'a> Summary<'a> {
             index: exception.index,
             direction: exception.direction,
             reason: &exception.reason,
+            actor: &exception.actor,
         });
         Summary {
             id,
@@ -184,7 +191,13 @@ fn command(plan: &Plan, row: u16) -> Option<&'static str> {
 }
 
 impl<'a> Told<'a> {
-    pub fn of(id: &'a str, record: &'a SagaRecord, plan: Option<&'a Plan>, log: &'a [LogLine]) -> Told<'a> {
+    pub fn of(
+        id: &'a str,
+        record: &'a SagaRecord,
+        plan: Option<&'a Plan>,
+        log: &'a [LogLine],
+        did: Option<&'a [Entry]>,
+    ) -> Told<'a> {
         let run = &record.run;
         let rows = plan.map_or(&[][..], |plan| plan.rows.as_slice());
         let row = |of_plan: &'a PlanRow| {
@@ -201,6 +214,8 @@ impl<'a> Told<'a> {
             summary: Summary::of(id, record, plan),
             plan: rows.iter().map(row).collect(),
             undo_if_failed_now: undo_if_failed_now(rows, run),
+            possible: run.possible(&Shape::of_plan(rows)).into_iter().map(Move::as_str).collect(),
+            did,
             log: log.iter().map(|line| Shown { at: Timestamp::saturating_from_micros(line.at), entry: &line.entry }).collect(),
         }
     }

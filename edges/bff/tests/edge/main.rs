@@ -3,6 +3,7 @@
 mod bad_input;
 mod harness;
 mod idempotency;
+mod operating;
 mod outcomes;
 mod reading;
 mod seed_003;

@@ -1,12 +1,12 @@
 //! How a run moves: forward row by row, turned round, and back row by row.
 
-use super::{ATTEMPTS, Child, Effect, Entry, Exception, Phase, Progress, Reason, Run, Shape, Stage, backoff};
+use super::{ATTEMPTS, Child, Effect, Entry, Exception, Move, Phase, Progress, Reason, Run, Shape, Stage, backoff};
 use crate::command::Refusal;
 use crate::message::Direction;
 use crate::saga::{Abort, Outcome};
 
 pub(super) fn log(row: u16, index: impl Into<Option<u32>>, what: &'static str, detail: impl Into<Option<String>>) -> Effect {
-    Effect::Log(Entry { row, index: index.into(), what: what.into(), detail: detail.into() })
+    Effect::Log(Entry { row, index: index.into(), what: what.into(), detail: detail.into(), actor: None })
 }
 
 pub(super) fn send_step(child: &mut Child, row: u16, index: u32, effects: &mut Vec<Effect>) {
@@ -90,7 +90,7 @@ impl Run {
         self.row_stuck(shape) || (self.stage == Stage::Undoing && self.rows.iter().flatten().any(undo_waits))
     }
 
-    fn row_stuck(&self, shape: &Shape) -> bool {
+    pub(super) fn row_stuck(&self, shape: &Shape) -> bool {
         let refused_too_often = |child: &Child| child.step == Progress::Refused && child.step_attempt >= ATTEMPTS;
         match (self.stage, shape.row(self.row).map(|row| row.phase)) {
             (Stage::Running, Some(Phase::Pivot)) => self.active().iter().any(|child| child.step == Progress::Dead),
@@ -103,7 +103,7 @@ impl Run {
     }
 
     /// Whether a command of the active row is a dead letter: then only its replay or discard decides, or it would run after all.
-    fn dead(&self) -> bool {
+    pub(super) fn dead(&self) -> bool {
         self.active().iter().any(|child| child.step == Progress::Dead || child.undo == Progress::Dead)
     }
 
@@ -291,24 +291,16 @@ impl Run {
         }
     }
 
-    fn open_to_operator(&self, shape: &Shape) -> bool {
-        let before_pivot = self.stage == Stage::Running && shape.row(self.row).is_some_and(|row| row.phase == Phase::Step);
-        !self.stage.ended() && !before_pivot && (self.late || self.row_stuck(shape))
-    }
-
     pub(super) fn retry(&mut self, shape: &Shape, effects: &mut Vec<Effect>) {
-        if !self.open_to_operator(shape) {
+        if self.allows(shape, Move::Retry).is_err() {
             return;
         }
         let (row, stage) = (self.row, self.stage);
         let before = effects.len();
-        let open = |progress| matches!(progress, Progress::Sent | Progress::Refused);
-        for (child, index) in self.active_mut().iter_mut().zip(0..) {
+        for (child, index) in self.active_mut().iter_mut().zip(0..).filter(|(child, _)| child.may_be_sent_again(stage)) {
             match stage {
-                Stage::Running if open(child.step) => send_step(child, row, index, effects),
-                // An undo behind a dead letter waits for that, not for another attempt.
-                Stage::Undoing if open(child.undo) && child.step != Progress::Dead => send_undo(child, row, index, effects),
-                _ => {}
+                Stage::Undoing => send_undo(child, row, index, effects),
+                _ => send_step(child, row, index, effects),
             }
         }
         if let Some(of_row) = shape.row(row).filter(|_| effects.len() > before) {
@@ -317,8 +309,8 @@ impl Run {
         }
     }
 
-    pub(super) fn resolve(&mut self, shape: &Shape, happened: bool, reason: String, effects: &mut Vec<Effect>) {
-        if self.dead() || !self.open_to_operator(shape) {
+    pub(super) fn resolve(&mut self, shape: &Shape, happened: bool, reason: String, actor: &str, effects: &mut Vec<Effect>) {
+        if self.allows(shape, Move::Resolve).is_err() {
             return;
         }
         let (row, stage) = (self.row, self.stage);
@@ -329,7 +321,7 @@ impl Run {
             let progress = if stage == Stage::Undoing { &mut child.undo } else { &mut child.step };
             if matches!(progress, Progress::Sent | Progress::Refused) {
                 *progress = if pivot && !happened { Progress::Refused } else { Progress::Resolved };
-                exceptions.push(Exception { row, index, direction, reason: reason.clone() });
+                exceptions.push(Exception { row, index, direction, reason: reason.clone(), actor: actor.to_owned() });
             }
         }
         self.exceptions.extend(exceptions);

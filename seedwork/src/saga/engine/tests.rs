@@ -87,7 +87,7 @@ impl Told {
     }
 
     fn resolve(&mut self, happened: bool) -> &mut Told {
-        self.give(Input::Resolve { happened, reason: "seen in the books".to_owned() })
+        self.give(Input::Resolve { happened, reason: "seen in the books".to_owned(), actor: "ann".to_owned() })
     }
 
     /// The commands that the last input sent: `3.0 do 1`.

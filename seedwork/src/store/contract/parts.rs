@@ -136,6 +136,7 @@ pub(super) fn whole(fence: u64) -> Writes {
         log: vec![log_row(1, None, &shop(0)), log_row(2, Some(1), &shop(0)), log_row(3, None, &shop(1))],
         commands: vec![command("ask-1", 10)],
         waiting: vec![WaitingWrite::Put(home(), waiting(1, Some(5)))],
+        operations: vec![decided()],
     }
 }
 
@@ -170,4 +171,16 @@ pub(super) fn assert_whole_but_fence_and_log(store: &mut dyn Subject, position: 
     assert_eq!(store.waiting(&home(), 1), Ok(Some(waiting(1, Some(5)))));
     assert_eq!(store.waiting(&home(), 40), Ok(None));
     assert_eq!(log_after(store, None, None, 100).last().map(|row| row.place), Some(at(position)));
+}
+
+fn decided() -> OperationWrite {
+    OperationWrite {
+        partition: home(),
+        at: 1,
+        actor: "ann".into(),
+        decision: "retry",
+        about: "car-1~a".to_owned(),
+        reason: None,
+        told: serde_json::json!({}),
+    }
 }

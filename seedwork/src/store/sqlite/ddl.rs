@@ -21,13 +21,15 @@ pub(super) const STEPS: &[(u32, &str)] = &[(
          before_position BIGINT, raw TEXT NOT NULL, received BIGINT NOT NULL, started BIGINT NOT NULL, written BIGINT NOT NULL);
      CREATE TABLE saga (number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, partition BIGINT NOT NULL, version BIGINT NOT NULL,
          stage TEXT NOT NULL, body TEXT NOT NULL);
-     CREATE INDEX saga_running ON saga (partition) WHERE stage IN ('running', 'undoing');
+     CREATE INDEX saga_open ON saga (stage) WHERE stage NOT IN ('completed', 'undone');
      CREATE TABLE start (number INTEGER PRIMARY KEY, body TEXT NOT NULL);
      CREATE TABLE saga_log (saga TEXT NOT NULL, line BIGINT NOT NULL, entries TEXT NOT NULL, PRIMARY KEY (saga, line)) WITHOUT ROWID;
      CREATE TABLE command (id TEXT NOT NULL UNIQUE, expires BIGINT NOT NULL, body TEXT NOT NULL);
      CREATE TABLE waiting (partition BIGINT NOT NULL, number BIGINT NOT NULL, lane TEXT NOT NULL, attempts BIGINT NOT NULL,
          due BIGINT, dead BIGINT NOT NULL, not_yet BIGINT, topic BIGINT NOT NULL, reason TEXT NOT NULL, raw BLOB NOT NULL,
-         since BIGINT NOT NULL, PRIMARY KEY (partition, number)) WITHOUT ROWID;",
+         since BIGINT NOT NULL, PRIMARY KEY (partition, number)) WITHOUT ROWID;
+     CREATE TABLE operation (number INTEGER PRIMARY KEY, partition BIGINT NOT NULL, at BIGINT NOT NULL, actor TEXT NOT NULL,
+         decision TEXT NOT NULL, about TEXT NOT NULL, reason TEXT, told TEXT NOT NULL);",
 )];
 
 /// Brings the file to the format of this build. A copy is made first, beside it, unless the file is new.

@@ -51,7 +51,7 @@ impl Sqlite {
         let waiting = statement.query_map([id], waiting_head)?.collect::<rusqlite::Result<_>>()?;
         drop(statement);
         let mut statement =
-            self.db.prepare("SELECT id FROM saga WHERE stage IN ('running', 'undoing') AND partition = ?1 ORDER BY id")?;
+            self.db.prepare("SELECT id FROM saga WHERE stage IN ('running', 'undoing', 'stuck') AND stage NOT IN ('completed', 'undone') AND partition = ?1 ORDER BY id")?;
         let running = statement.query_map([id], |row| row.get::<_, Arc<str>>(0))?.collect::<rusqlite::Result<_>>()?;
         drop(statement);
         let (destinations, marks) = (self.destinations(id)?, self.marks(id)?);

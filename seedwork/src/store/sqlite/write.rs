@@ -84,6 +84,23 @@ impl Sqlite {
         for write in &writes.waiting {
             self.write_waiting(write)?;
         }
+        for write in &writes.operations {
+            let partition = self.partition_id(&write.partition)?;
+            self.db
+                .prepare_cached(
+                    "INSERT INTO operation (partition, at, actor, decision, about, reason, told)
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+                )?
+                .execute(params![
+                    partition,
+                    write.at,
+                    &*write.actor,
+                    write.decision,
+                    write.about,
+                    write.reason,
+                    write.told.to_string()
+                ])?;
+        }
         Ok(fenced)
     }
 

@@ -73,7 +73,7 @@ fn told(run: Run, stuck: bool) -> Value {
         run,
         log: Vec::new(),
     };
-    serde_json::to_value(Told::of(id, &record, Some(&plan), &[])).unwrap()
+    serde_json::to_value(Told::of(id, &record, Some(&plan), &[], None)).unwrap()
 }
 
 fn statuses(told: &Value) -> Vec<&str> {

@@ -25,7 +25,7 @@ fn inputs() -> impl Strategy<Value = Input> {
         3 => (0..9_u16, 0..5_u32, 0..4_u16).prop_map(|(row, index, attempt)| Input::Resend { row, index, attempt }),
         1 => Just(Input::Abort { reason: "changed their mind".to_owned() }),
         2 => Just(Input::Retry),
-        2 => any::<bool>().prop_map(|happened| Input::Resolve { happened, reason: "seen in the books".to_owned() }),
+        2 => any::<bool>().prop_map(|happened| Input::Resolve { happened, reason: "seen in the books".to_owned(), actor: "ann".to_owned() }),
     ]
 }
 

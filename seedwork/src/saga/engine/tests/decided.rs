@@ -15,7 +15,8 @@ fn an_undo_refused_is_stuck_and_retried_or_resolved_with_an_exception() {
     assert_eq!(told.resolve(true).sends(), "1.0 undo 1", "the saga goes on");
     told.undone(1, 0);
     assert_eq!(told.run.stage, Stage::Undone);
-    let exception = Exception { row: 2, index: 1, direction: Direction::Undo, reason: "seen in the books".to_owned() };
+    let (reason, actor) = ("seen in the books".to_owned(), "ann".to_owned());
+    let exception = Exception { row: 2, index: 1, direction: Direction::Undo, reason, actor };
     assert_eq!(told.run.exceptions, [exception]);
 }
 

@@ -1,0 +1,108 @@
+//! An operator's decisions: each is taken once, survives a crash or leaves no trace, and says why when it cannot be taken.
+#![allow(clippy::disallowed_types, reason = "derive(AvroSchema) expands to std's HashSet")]
+
+mod ferry;
+
+use std::time::Duration;
+
+use ferry::{contexts, crossing, invariants};
+use seedwork::Refusal;
+use seedwork::executor::{Decided, Decision, Undecided};
+use seedwork::testing::{Faults, Instead, World};
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+fn both(seed: u64) -> [World; 2] {
+    [World::embedded(contexts, seed), World::distributed(contexts, 4, seed)]
+}
+
+fn code(answer: &Result<Decided, Undecided>) -> &str {
+    match answer {
+        Err(Undecided::Refused(refusal)) => &refusal.code,
+        Ok(_) => "done",
+        Err(Undecided::Unavailable(_)) => "unavailable",
+    }
+}
+
+/// A crossing whose last row is refused until it is stuck.
+fn stuck(world: &mut World) -> String {
+    world.intercept(|envelope| match &*envelope.kind {
+        "harbour.confirm.v1" => Instead::Answer(Refusal::conflict("no", "no").into()),
+        _ => Instead::Handle,
+    });
+    world.ask(&ferry::harbour_v1::FillPurse { purse: "p-1".to_owned(), amount: 100 });
+    world.ask(&crossing("x-1", "p-1", &["ann"]));
+    world.run(Duration::from_secs(24 * 3600));
+    let (id, record) = world.sagas().remove(0);
+    assert_eq!(record.stage(), "stuck");
+    id
+}
+
+fn retry(saga: &str) -> Decision {
+    Decision::Retry { context: "harbour".into(), saga: saga.into(), reason: Some("mended".to_owned()) }
+}
+
+#[test]
+fn a_retry_is_taken_once_and_says_who_took_it() {
+    for mut world in both(1) {
+        let saga = stuck(&mut world);
+        world.intercept(|_| Instead::Handle);
+        let Ok(Decided::Saga(log)) = world.operate(&retry(&saga)) else { panic!("it is stuck") };
+        let line = log.first().unwrap();
+        assert_eq!((&*line.what, line.actor.as_deref(), line.detail.as_deref()), ("retried", Some("operator"), Some("mended")));
+        assert_eq!(code(&world.operate(&retry(&saga))), "not-stuck", "twice is once");
+        assert!(world.settle(HOUR));
+        assert_eq!(code(&world.operate(&retry(&saga))), "saga-ended");
+        assert_eq!(world.sagas().remove(0).1.stage(), "completed");
+        assert_eq!(invariants(&world, 100), Ok(()));
+    }
+}
+
+#[test]
+fn an_abort_after_the_pivot_is_too_late_and_a_saga_of_nobody_is_unknown() {
+    for mut world in both(2) {
+        let saga = stuck(&mut world);
+        let abort = |saga: &str| Decision::Abort { context: "harbour".into(), saga: saga.into(), reason: "no".to_owned() };
+        let answer = world.operate(&abort(&saga));
+        assert_eq!(code(&answer), "too-late");
+        let Err(Undecided::Refused(refusal)) = answer else { panic!("refused") };
+        assert_eq!(refusal.details["possible"], serde_json::json!(["retry", "resolve"]), "it says what is possible");
+        assert_eq!(code(&world.operate(&abort("x-9~1"))), "unknown");
+        let outcome = Decision::Resolve {
+            context: "harbour".into(),
+            saga: saga.as_str().into(),
+            happened: Some(false),
+            reason: "seen".to_owned(),
+        };
+        assert_eq!(code(&world.operate(&outcome)), "outcome-wrong", "only the pivot has an outcome");
+    }
+}
+
+#[test]
+fn a_crash_around_the_commit_of_a_decision_leaves_all_of_it_or_nothing() {
+    let (mut before, mut after) = (0, 0);
+    for seed in 0..12 {
+        let mut world = World::embedded(contexts, seed);
+        let saga = stuck(&mut world);
+        world.intercept(|_| Instead::Handle);
+        let mut faults = Faults::default();
+        faults.store.crash = 1;
+        world.set_faults(faults);
+        assert_eq!(code(&world.operate(&retry(&saga))), "unavailable", "nobody is told what nobody knows");
+        world.set_faults(Faults::default());
+        world.restart_all();
+        let kept = world.each_store("SELECT count(*) FROM operation", &[]);
+        let retried = world.saga_log(&saga).iter().any(|line| line.entry.what == "retried");
+        assert_eq!(kept[0].1[0][0], i64::from(retried).into(), "the log and what is kept of it go together");
+        if retried {
+            after += 1;
+        } else {
+            before += 1;
+            assert_eq!(code(&world.operate(&retry(&saga))), "done");
+        }
+        assert!(world.settle(HOUR));
+        assert_eq!(world.sagas().remove(0).1.stage(), "completed");
+        assert_eq!(invariants(&world, 100), Ok(()));
+    }
+    assert!(before > 0 && after > 0, "{before} crashed before the commit, {after} after it");
+}
