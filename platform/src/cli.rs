@@ -1,16 +1,17 @@
 //! The command line.
 
-use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+
+use crate::settings::{ServerFlags, Show};
 
 /// Business processes whose steps all happen or are all undone.
 #[derive(Debug, Parser)]
 #[command(name = "alpes", version, args_conflicts_with_subcommands = true)]
 pub struct Cli {
     #[command(flatten)]
-    pub serve: Serve,
+    pub serve: ServerFlags,
     #[command(subcommand)]
     pub command: Option<Command>,
 }
@@ -19,40 +20,15 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run the server (also what `alpes` alone does)
-    Serve(Serve),
+    Serve(ServerFlags),
+    /// Show each setting, its value and where that comes from
+    Config(Show),
     /// Measure this machine: a server of its own in a new data directory, driven over HTTP
     Bench {
         #[command(subcommand)]
         what: Bench,
     },
 }
-
-/// How the server runs.
-#[derive(Clone, Debug, Args)]
-pub struct Serve {
-    /// Port to listen on; 0 takes a free one
-    #[arg(long, env = "ALPES_PORT", default_value_t = 8000)]
-    pub port: u16,
-    /// Directory of the store; made if it is missing
-    #[arg(long, env = "ALPES_DATA", default_value = "alpes-data", value_name = "DIR")]
-    pub data: PathBuf,
-    /// Address to listen on
-    #[arg(long, default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST), value_name = "ADDRESS")]
-    pub host: IpAddr,
-    /// Listen on an address that other machines reach: whoever reaches it may do everything
-    #[arg(long)]
-    pub trust_network: bool,
-    /// Threads that speak HTTP, beside the one that owns the store
-    #[arg(long, default_value_t = WORKERS, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
-    pub workers: u16,
-    /// Major units that a brand may reserve in each currency until its limit is set
-    #[arg(long, env = "ALPES_OPENING_LIMIT", default_value_t = 1_000_000, value_name = "UNITS")]
-    pub opening_limit: u64,
-}
-
-/// Threads that speak HTTP. A saga takes 0.04 ms of CPU there and six times that in the owner, so one keeps up with it; two of them
-/// measured 3 to 10 % more CPU per saga on two cores, and no more sagas.
-const WORKERS: u16 = 1;
 
 /// What can be measured.
 #[derive(Debug, Subcommand)]
@@ -150,14 +126,18 @@ mod tests {
 
     #[test]
     fn nothing_more_is_needed_to_serve() {
-        let cli = Cli::try_parse_from(["alpes", "--port", "9000", "--data", "d"]).unwrap();
+        let cli = Cli::try_parse_from(["alpes", "--port", "9000", "--data", "d", "--trust-network"]).unwrap();
         assert!(cli.command.is_none());
-        assert_eq!((cli.serve.port, cli.serve.data.to_str()), (9000, Some("d")));
+        let settings = cli.serve.settings().unwrap();
+        assert_eq!((settings.port, settings.data.to_str(), settings.trust_network), (9000, Some("d"), true));
         let Some(Command::Serve(serve)) = Cli::try_parse_from(["alpes", "serve", "--port", "0"]).unwrap().command else {
             panic!("serve is a command");
         };
-        assert_eq!((serve.port, serve.host.is_loopback(), serve.trust_network), (0, true, false));
+        let settings = serve.settings().unwrap();
+        assert_eq!((settings.port, settings.host.is_loopback(), settings.trust_network), (0, true, false));
         assert!(Cli::try_parse_from(["alpes", "--port", "1", "serve"]).is_err(), "which of the two is meant?");
+        let wrong = Cli::try_parse_from(["alpes", "--workers", "65"]).unwrap_err().to_string();
+        assert!(wrong.contains("--workers") && wrong.contains("a whole number from 1 to 64"), "{wrong}");
     }
 
     #[test]

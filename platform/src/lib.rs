@@ -1,7 +1,8 @@
 //! The binary `alpes`: the contexts, the store, the broker and the edge put together, and the measurements of the whole.
 //!
-//! [`serve`] puts them together and runs until it is told to stop; [`lock`] keeps a second process out of the data directory; [`mod@bench`]
-//! starts a server and drives it over HTTP. [`contexts`] is the list of what runs: a new context is one line there.
+//! [`serve`] puts them together and runs until it is told to stop; [`lock`] keeps a second process out of the data directory; [`settings`]
+//! is what can be decided about it; [`mod@bench`] starts a server and drives it over HTTP. [`contexts`] is the list of what runs: a new
+//! context is one line there.
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -12,47 +13,53 @@ use seedwork::Context;
 pub mod bench;
 mod cli;
 pub mod lock;
+mod print;
 pub mod serve;
+pub mod settings;
 mod trouble;
 
-pub use trouble::Trouble;
+pub use trouble::{Exit, Trouble};
 
 use cli::{Cli, Command};
+use settings::Settings;
 
 /// The contexts of the server, in the order in which their partitions are taken.
 pub fn contexts(campaigns: campaign::Settings) -> Vec<Context> {
     vec![campaign::context(campaigns), partner::context(), tracking::context()]
 }
 
-/// Reads the command line and does what it says. What goes wrong is one line on the standard error, and status 1.
+/// Reads the command line and does what it says. What goes wrong is one line on the standard error, and a status other than 0.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
-    let done = log().and_then(|()| match cli.command {
-        None => serve::run(&serve::Settings::from(cli.serve)),
-        Some(Command::Serve(serve)) => serve::run(&serve::Settings::from(serve)),
-        Some(Command::Bench { what }) => bench::run(what),
-    });
-    match done {
+    match run(Cli::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(trouble) => {
             // If even this cannot be written, the status still tells.
             let _unseen = writeln!(std::io::stderr(), "alpes: {trouble}");
-            ExitCode::FAILURE
+            ExitCode::from(trouble.status() as u8)
         }
     }
 }
 
-/// Tracing goes to the standard error; `ALPES_LOG` says how much (a level, or `target=level,…`).
-fn log() -> Result<(), Trouble> {
-    use std::env::VarError;
+fn run(cli: Cli) -> Result<(), Trouble> {
+    match cli.command.unwrap_or(Command::Serve(cli.serve)) {
+        Command::Serve(flags) => {
+            let settings = flags.settings()?;
+            log(&settings)?;
+            serve::run(&settings)
+        }
+        Command::Config(asked) => settings::show(&asked),
+        Command::Bench { what } => {
+            log(&settings::EveryFlag::default().settings()?)?;
+            bench::run(what)
+        }
+    }
+}
+
+/// Tracing goes to the standard error; `log.level` says how much.
+fn log(settings: &Settings) -> Result<(), Trouble> {
     use tracing_subscriber::EnvFilter;
-    let wanted = match std::env::var("ALPES_LOG") {
-        Ok(wanted) => wanted,
-        Err(VarError::NotPresent) => "warn".to_owned(),
-        Err(VarError::NotUnicode(_)) => return Err(Trouble::new("ALPES_LOG is not UTF-8: say warn, info or debug")),
-    };
-    let filter = EnvFilter::try_new(&wanted)
-        .map_err(|error| Trouble::new(format!("ALPES_LOG={wanted} is not understood ({error}): say warn, info or debug")))?;
+    let filter = EnvFilter::try_new(settings.log_level.to_string())
+        .map_err(|error| Trouble::new(format!("log.level is not understood ({error})")))?;
     let ansi = std::io::IsTerminal::is_terminal(&std::io::stderr());
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(ansi).init();
     Ok(())

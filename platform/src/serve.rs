@@ -3,7 +3,7 @@
 
 use std::io::Write;
 use std::net::{IpAddr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -17,39 +17,12 @@ use seedwork::store::sqlite::{Readers, Sqlite};
 use seedwork::store::{Partition, StoreError};
 use tokio::sync::oneshot;
 
-use crate::cli::Serve;
 use crate::lock::DataDirectory;
+use crate::settings::Settings;
 use crate::trouble::Trouble;
 
 /// Partitions of every context: a process alone needs no more.
 const PARTITIONS: u16 = 1;
-
-/// How the server runs.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// Where it listens; port 0 takes a free one.
-    pub address: SocketAddr,
-    /// The directory of the store; made if it is missing.
-    pub data: PathBuf,
-    /// Whether it may listen where other machines can reach it.
-    pub trust_network: bool,
-    /// Threads that speak HTTP, beside the one that owns the store.
-    pub workers: usize,
-    /// What is decided about campaigns.
-    pub campaigns: campaign::Settings,
-}
-
-impl From<Serve> for Settings {
-    fn from(told: Serve) -> Settings {
-        Settings {
-            address: SocketAddr::new(told.host, told.port),
-            data: told.data,
-            trust_network: told.trust_network,
-            workers: told.workers.into(),
-            campaigns: campaign::Settings { opening_limit_major: told.opening_limit },
-        }
-    }
-}
 
 type Owner = JoinHandle<Result<(), Stop>>;
 
@@ -58,7 +31,7 @@ type Owner = JoinHandle<Result<(), Stop>>;
 /// # Errors
 /// When it cannot start, or the store could no longer be written; one line says what to do.
 pub fn run(settings: &Settings) -> Result<(), Trouble> {
-    let host = settings.address.ip();
+    let host = settings.host;
     if !is_own(host) && !settings.trust_network {
         return Err(Trouble::new(format!(
             "--host {host} can be reached by other machines, and whoever reaches this server may do everything: \
@@ -72,11 +45,12 @@ pub fn run(settings: &Settings) -> Result<(), Trouble> {
         .enable_all()
         .build()
         .map_err(|error| Trouble::new(format!("cannot start the threads that speak HTTP ({error})")))?;
-    let listening = runtime.block_on(listen(settings.address))?;
+    let listening = runtime.block_on(listen(SocketAddr::new(host, settings.port)))?;
     data.announce(listening.address)?;
     let store = data.store();
-    let (handle, owner) = own(&store, settings.campaigns)?;
-    let edge = edge(&handle, &store, settings.campaigns)?;
+    let campaigns = campaign::Settings { opening_limit_major: settings.opening_limit };
+    let (handle, owner) = own(&store, campaigns)?;
+    let edge = edge(&handle, &store, campaigns)?;
     let ended = runtime.block_on(async {
         let signals = Signals::listen()?;
         greet(listening.address, &store);

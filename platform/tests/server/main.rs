@@ -7,6 +7,7 @@ mod flushed;
 mod killed;
 mod load;
 mod measured;
+mod settings;
 mod started;
 mod stopped;
 mod support;

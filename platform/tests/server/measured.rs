@@ -5,11 +5,12 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-use super::support::{Folder, Server, ended, signal, until};
+use super::support::{Folder, Server, bare, ended, signal, until};
 
 fn bench(what: &[&str], folder: &Folder) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_alpes"));
-    command.arg("bench").args(what).arg("--data").arg(folder.path()).env_remove("ALPES_LOG").env_remove("RUST_BACKTRACE");
+    command.arg("bench").args(what).arg("--data").arg(folder.path());
+    bare(&mut command);
     command
 }
 

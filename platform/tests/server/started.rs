@@ -3,7 +3,7 @@
 use std::net::TcpListener;
 use std::process::Command;
 
-use super::support::{Folder, Server, alpes, ask, ended};
+use super::support::{Folder, Server, alpes, ask, bare, ended};
 
 #[test]
 fn a_second_process_on_the_same_directory_is_refused_and_told_who_holds_it() {
@@ -53,17 +53,10 @@ fn a_directory_that_cannot_be_made_or_written_is_told() {
 }
 
 #[test]
-fn a_level_of_tracing_that_is_none_is_told() {
-    let folder = Folder::new();
-    let mut command = alpes(&folder.data());
-    command.env("ALPES_LOG", "seedwork=[");
-    ended(command, &folder).is_clear(&["ALPES_LOG", "warn"]);
-}
-
-#[test]
 fn port_and_directory_come_from_the_environment_too() {
     let folder = Folder::new();
     let mut command = Command::new(env!("CARGO_BIN_EXE_alpes"));
+    bare(&mut command);
     command.env("ALPES_PORT", "0").env("ALPES_DATA", folder.data());
     let server = Server::listening(command, &folder);
     assert_eq!(ask(server.address, "GET", "/v1/campaigns", "").status, 200);

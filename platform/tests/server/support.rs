@@ -79,7 +79,56 @@ pub fn alpes(data: &Path) -> Command {
 /// Adds what makes the binary serve this data directory on a free port.
 pub fn serving(command: &mut Command, data: &Path) {
     command.args(["serve", "--port", "0", "--data"]).arg(data);
-    command.env_remove("ALPES_PORT").env_remove("ALPES_DATA").env_remove("ALPES_LOG").env_remove("RUST_BACKTRACE");
+    bare(command);
+}
+
+/// Takes away whatever this environment says to the binary.
+pub fn bare(command: &mut Command) {
+    for (name, _) in std::env::vars_os() {
+        if name.to_str().is_some_and(|name| name.starts_with("ALPES_") || name == "RUST_BACKTRACE" || name == "NO_COLOR") {
+            command.env_remove(name);
+        }
+    }
+}
+
+/// What a command printed, and the status it ended with.
+#[derive(Debug)]
+pub struct Said {
+    pub status: Option<i32>,
+    pub out: String,
+    pub error: String,
+}
+
+impl Said {
+    /// The JSON that it printed.
+    #[track_caller]
+    pub fn json(&self) -> Value {
+        assert_eq!(self.status, Some(0), "{self:?}");
+        serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("no JSON ({error}): {self:?}"))
+    }
+
+    /// That it ended with this status, and said why in one line that holds all these words.
+    #[track_caller]
+    pub fn fails(&self, status: i32, words: &[&str]) {
+        assert_eq!(self.status, Some(status), "{self:?}");
+        let said: Vec<&str> = self.error.lines().filter(|line| line.starts_with("alpes: ")).collect();
+        assert_eq!(said.len(), 1, "one line that says it: {self:?}");
+        for word in words {
+            assert!(said[0].contains(word), "{word:?} is missing: {self:?}");
+        }
+    }
+}
+
+/// Runs the binary with these arguments in a directory, to its end; `more` may set what else it needs.
+#[track_caller]
+pub fn run(within: &Path, arguments: &[&str], more: impl FnOnce(&mut Command)) -> Said {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_alpes"));
+    command.args(arguments).current_dir(within).stdin(Stdio::null());
+    bare(&mut command);
+    more(&mut command);
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?} cannot be run: {error}"));
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("it prints UTF-8");
+    Said { status: output.status.code(), out: text(output.stdout), error: text(output.stderr) }
 }
 
 /// What a process said and how it ended.

@@ -1,0 +1,148 @@
+//! `alpes config`: every setting, its value and where that came from; and the file that documents all of them.
+
+use clap::Args;
+use serde::Serialize;
+
+use super::file::written;
+use super::{EveryFlag, Origin, Setting, TABLE};
+use crate::print::{self, Cell, Table};
+use crate::trouble::Trouble;
+
+/// What `alpes config` is asked.
+#[derive(Clone, Debug, Args)]
+pub struct Show {
+    #[command(flatten)]
+    flags: EveryFlag,
+    /// Print JSON instead of a table
+    #[arg(long, conflicts_with = "example")]
+    json: bool,
+    /// Print a file of settings that documents each of them and sets none
+    #[arg(long)]
+    example: bool,
+}
+
+/// A setting, as JSON.
+#[derive(Serialize)]
+struct Told<'a> {
+    key: &'a str,
+    value: &'a str,
+    /// default, file, environment or flag.
+    origin: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    file: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    line: Option<usize>,
+    default: &'a str,
+    flag: String,
+    environment: String,
+    form: String,
+    help: &'a str,
+}
+
+/// Prints the settings.
+///
+/// # Errors
+/// As [`Resolved::of`](super::Resolved::of).
+pub fn show(asked: &Show) -> Result<(), Trouble> {
+    if asked.example {
+        print::text(&example());
+        return Ok(());
+    }
+    let resolved = asked.flags.resolved()?;
+    if asked.json {
+        let told: Vec<Told> = resolved.values.iter().map(|(setting, value, origin)| told(setting, value, origin)).collect();
+        return print::json(&told);
+    }
+    let mut table = Table::new(&["SETTING", "VALUE", "FROM"]);
+    for (setting, value, origin) in &resolved.values {
+        let quiet = *origin == Origin::Default;
+        let shown = |text: &str| if quiet { Cell::plain(text) } else { Cell::strong(text) };
+        table.row([Cell::plain(setting.key), shown(value), shown(&origin.to_string())]);
+    }
+    table.print();
+    for name in &resolved.strangers {
+        print::note(&format!("{name} is set in the environment, but it is no setting: is it a slip of the pen?"));
+    }
+    Ok(())
+}
+
+fn told<'a>(setting: &'a Setting, value: &'a str, origin: &Origin) -> Told<'a> {
+    let (origin, file, line) = match origin {
+        Origin::Default => ("default", None, None),
+        Origin::File(path, line) => ("file", Some(path.display().to_string()), Some(*line)),
+        Origin::Environment(_) => ("environment", None, None),
+        Origin::Flag(_) => ("flag", None, None),
+    };
+    Told {
+        key: setting.key,
+        value,
+        origin,
+        file,
+        line,
+        default: setting.default,
+        flag: format!("--{}", setting.flag()),
+        environment: setting.variable(),
+        form: setting.form.to_string(),
+        help: setting.help,
+    }
+}
+
+/// A file that sets nothing and documents everything.
+fn example() -> String {
+    let mut text = String::from(
+        "# The settings of Alpes. Each line that is commented out shows the default.\n\
+         # A variable of the environment is stronger than this file, and a flag is stronger than both.\n\
+         # `alpes config` shows what holds and where it comes from. Printed by `alpes config --example`.\n",
+    );
+    let section = |setting: &Setting| setting.key.rsplit_once('.').map_or("", |(section, _)| section);
+    let mut settings: Vec<&Setting> = TABLE.iter().collect();
+    // In TOML whatever stands below a section's head belongs to it, so those without one come first.
+    settings.sort_by_key(|setting| section(setting));
+    let mut within = "";
+    for setting in settings {
+        if section(setting) != within {
+            within = section(setting);
+            text.push_str(&format!("\n[{within}]\n"));
+        }
+        let (help, form) = (setting.help, setting.form);
+        let (flag, variable) = (setting.flag(), setting.variable());
+        text.push_str(&format!("\n# {help}.\n# It is {form}. Also --{flag} and {variable}.\n# {}\n", written(setting)));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::settings::file::File;
+
+    #[test]
+    fn the_documented_file_is_the_table() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/alpes.toml");
+        if std::env::var_os("ALPES_BLESS").is_some_and(|value| value == "1") {
+            std::fs::write(&path, example()).unwrap();
+        }
+        let kept = std::fs::read_to_string(&path).unwrap();
+        assert!(kept == example(), "docs/alpes.toml is out of date: ALPES_BLESS=1 cargo test -p platform writes it");
+    }
+
+    #[test]
+    fn the_documented_file_sets_nothing_and_every_line_of_it_may_be_set() {
+        let path = Path::new("alpes.toml");
+        let sets = |text: &str| {
+            let file = File::parse(path, text).unwrap();
+            TABLE.iter().filter(|setting| file.value(setting.key).is_some()).count()
+        };
+        assert_eq!(sets(&example()), 0);
+        let all: String = example()
+            .lines()
+            .map(|line| match line.strip_prefix("# ") {
+                Some(setting) if setting.contains(" = ") => format!("{setting}\n"),
+                _ => format!("{line}\n"),
+            })
+            .collect();
+        assert_eq!(sets(&all), TABLE.len());
+    }
+}

@@ -1,0 +1,102 @@
+//! Types of values that more than one setting has.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+/// A value that may be left out: `none`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Maybe<T>(pub Option<T>);
+
+impl<T: FromStr> FromStr for Maybe<T> {
+    type Err = T::Err;
+    fn from_str(text: &str) -> Result<Maybe<T>, T::Err> {
+        if text == "none" { Ok(Maybe(None)) } else { text.parse().map(|value| Maybe(Some(value))) }
+    }
+}
+
+/// A length of time: a whole number and one of `ms`, `s`, `m`, `h`, `d`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Period(pub Duration);
+
+impl FromStr for Period {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Period, String> {
+        let wrong = || format!("{text:?} is no time");
+        let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).ok_or_else(wrong)?);
+        let number: u64 = number.parse().map_err(|_| wrong())?;
+        let milliseconds = match unit {
+            "ms" => 1,
+            "s" => 1000,
+            "m" => 60_000,
+            "h" => 3_600_000,
+            "d" => 86_400_000,
+            _ => return Err(wrong()),
+        };
+        number.checked_mul(milliseconds).map(|all| Period(Duration::from_millis(all))).ok_or_else(wrong)
+    }
+}
+
+/// The address of a server: `http://host:port`, and a path if it stands behind one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Address(String);
+
+impl FromStr for Address {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Address, String> {
+        let place = text.strip_prefix("http://").ok_or_else(|| format!("{text:?} does not begin with http://"))?;
+        if place.is_empty() || place.starts_with('/') || place.contains(|c: char| c.is_whitespace() || "?#\\".contains(c)) {
+            return Err(format!("{text:?} names no server"));
+        }
+        Ok(Address(text.trim_end_matches('/').to_owned()))
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What is told, as `tracing-subscriber` writes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Levels(String);
+
+impl FromStr for Levels {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Levels, String> {
+        match tracing_subscriber::EnvFilter::try_new(text) {
+            Ok(_) => Ok(Levels(text.to_owned())),
+            Err(error) => Err(format!("{text:?} is not understood ({error})")),
+        }
+    }
+}
+
+impl fmt::Display for Levels {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_is_a_number_and_a_unit() {
+        assert_eq!("500ms".parse(), Ok(Period(Duration::from_millis(500))));
+        assert_eq!("2d".parse(), Ok(Period(Duration::from_secs(172_800))));
+        for text in ["", "10", "s", "1.5s", "-1s", "10 s", "10y", "99999999999999999999s", "18446744073709551615d"] {
+            assert!(text.parse::<Period>().is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn an_address_is_http_and_a_host() {
+        assert_eq!("http://h:1/alpes/".parse::<Address>().unwrap().to_string(), "http://h:1/alpes");
+        for text in ["", "h:1", "https://h", "http://", "http:///x", "http://h/?a", "http://h h"] {
+            assert!(text.parse::<Address>().is_err(), "{text:?}");
+        }
+        assert_eq!("none".parse(), Ok(Maybe::<Address>(None)));
+    }
+}
