@@ -55,6 +55,14 @@ pub trait Broker: Send {
     /// Sends committed rows, in order per route.
     fn send(&mut self, rows: &[LogRow]) -> Taken;
 
+    /// Rows whose commit is about to begin. A broker whose topics are the log of the very store that they are written to may hand them to
+    /// its readers at once: all that these do is written to the same store, after these rows or not at all. Any other waits for
+    /// [`Broker::send`]. Returns whether somebody here has something to hear now.
+    fn ahead(&mut self, rows: &[LogRow]) -> bool {
+        let _ = rows;
+        false
+    }
+
     /// Everything that is there now, at most about `limit` messages.
     ///
     /// # Errors

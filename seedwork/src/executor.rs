@@ -16,11 +16,12 @@ use crate::identity::{Identity, Trouble};
 use crate::inbox::{self, Lanes};
 use crate::log::Relay;
 use crate::message::Role;
-use crate::store::{CommitError, Destination, LogRow, Partition, Place, Route, Schema, Store, StoreError, ViewSchema};
+use crate::store::{Destination, LogRow, Partition, Place, Route, Schema, Store, StoreError, ViewSchema};
 
 mod alarms;
 mod answer;
 mod batch;
+mod flight;
 mod inputs;
 mod operate;
 pub mod owner;
@@ -127,6 +128,10 @@ pub struct Executor {
     asks: VecDeque<(Ask, i64, u64)>,
     operations: VecDeque<(Operation, operate::Reply)>,
     heard: VecDeque<Heard>,
+    /// The batch whose commit is under way.
+    flight: Option<flight::Flight>,
+    /// A commit of unknown outcome that was met outside a turn.
+    crashed: Option<Stop>,
     alarms: Alarms,
     /// The names of topics, made once.
     topics: BTreeMap<(&'static str, Role), Arc<str>>,
@@ -196,6 +201,8 @@ impl Executor {
             asks: VecDeque::new(),
             operations: VecDeque::new(),
             heard: VecDeque::new(),
+            flight: None,
+            crashed: None,
             alarms: Alarms::default(),
             topics: BTreeMap::new(),
             waiters: BTreeMap::new(),
@@ -212,6 +219,11 @@ impl Executor {
     /// # Errors
     /// When the store cannot be read, or no context here has that name.
     pub fn take(&mut self, partition: &Partition) -> Result<(), StoreError> {
+        // What is under way rests on what is in memory, which is forgotten now.
+        if let Err(stop) = self.land() {
+            self.crashed = Some(stop);
+            return Ok(());
+        }
         self.take_held(partition, None)
     }
 
@@ -280,11 +292,14 @@ impl Executor {
         self.asks.push_back((ask, now, seed));
     }
 
-    /// Runs one batch of what is at hand. False when there was nothing.
+    /// Runs one batch of what is at hand, while the one before it is on its way to the disk. False when there was nothing.
     ///
     /// # Errors
     /// When the outcome of a commit is unknown, or the store can no longer be read.
     pub fn turn(&mut self) -> Result<bool, Stop> {
+        if let Some(stop) = self.crashed.take() {
+            return Err(stop);
+        }
         let now = self.clock.monotonic();
         if self.paused_until.is_some_and(|until| now < until) {
             self.refuse_asks("the store cannot write at the moment; try again");
@@ -294,17 +309,26 @@ impl Executor {
             return Ok(false);
         }
         self.tick(now)?;
-        let inputs = self.inputs(now)?;
-        if inputs.is_empty() {
-            return Ok(false);
+        if self.must_land(self.clock.now()) {
+            self.land()?;
+            return Ok(true);
         }
-        self.batch(inputs)?;
-        Ok(true)
+        let inputs = self.inputs(now)?;
+        if !inputs.is_empty() {
+            self.batch(inputs)?;
+            return Ok(true);
+        }
+        let under_way = self.flight.is_some();
+        self.land()?;
+        Ok(under_way)
     }
 
     /// When there will be something to do without an input from outside: on the monotonic clock. None: never.
     pub fn due(&self) -> Option<Duration> {
         let (now, wall) = (self.clock.monotonic(), self.clock.now());
+        if self.flight.is_some() {
+            return Some(now);
+        }
         let waiting = self.held.iter().filter_map(|held| held.lanes.next_due()).min();
         let waiting = waiting.map(|due| now + Duration::from_micros(u64::try_from(due - wall).unwrap_or(0)));
         let gaps = self.held.iter().flat_map(|held| held.gaps.values()).map(|since| *since + inbox::GAP).min();
@@ -375,37 +399,7 @@ fn topic(context: &str, role: Role) -> Arc<str> {
     format!("{context}.{}", role.topic()).into()
 }
 
-/// What a lost fence or an unwritable store leaves of a batch.
-enum Lost {
-    Again,
-    Pause(String),
-    Alone(String),
-}
-
 impl Executor {
-    fn lost(&mut self, error: CommitError) -> Result<Lost, Stop> {
-        match error {
-            CommitError::Unknown(why) => Err(Stop::Crash(why)),
-            CommitError::Outage(why) => Ok(Lost::Pause(why)),
-            CommitError::Refused(why) => Ok(Lost::Alone(why)),
-            CommitError::Fenced(partitions) => {
-                partitions.iter().for_each(|partition| self.let_go(partition));
-                Ok(Lost::Again)
-            }
-        }
-    }
-
-    /// Gives up a partition that another owner has taken.
-    fn let_go(&mut self, partition: &Partition) {
-        tracing::warn!(%partition, "another owner has taken this partition");
-        if let Some(index) = self.held.iter().position(|held| held.partition == *partition) {
-            let held = self.held.remove(index);
-            for to in self.hears(held.context, held.partition.number) {
-                self.broker.unsubscribe(&Subscription { reader: held.partition.clone(), to });
-            }
-        }
-    }
-
     /// Which partitions it owns.
     pub fn partitions(&self) -> Vec<Partition> {
         self.held.iter().map(|held| held.partition.clone()).collect()
@@ -413,6 +407,6 @@ impl Executor {
 
     /// Whether nothing is left to do but what time will bring.
     pub fn idle(&self) -> bool {
-        self.asks.is_empty() && self.heard.is_empty() && self.operations.is_empty()
+        self.flight.is_none() && self.asks.is_empty() && self.heard.is_empty() && self.operations.is_empty()
     }
 }

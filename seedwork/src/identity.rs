@@ -139,8 +139,10 @@ struct Cached {
     version: u64,
     used: u64,
     bytes: usize,
-    /// Changed by this batch: the stored version is one less.
+    /// Changed by this batch: the version before it is one less.
     dirty: bool,
+    /// The batch that changed it last.
+    changed: u64,
 }
 
 /// Why something is not in memory.
@@ -184,12 +186,26 @@ impl Identity {
         *self = Identity::new(self.tables.len());
     }
 
+    /// The number of the batch that runs, or ran last.
+    pub fn batch(&self) -> u64 {
+        self.batch
+    }
+
+    /// Whether there is so much that the next batch forgets some: none of it may be on its way to the disk then.
+    pub fn full(&self) -> bool {
+        self.bytes > BYTES
+    }
+
     /// Begins a batch; forgets what was not used lately when there is too much.
     pub fn begin(&mut self) {
         self.batch += 1;
         self.fetched.clear();
         for (table, id) in std::mem::take(&mut self.foreign) {
-            if let Some(cached) = self.tables.get_mut(table).and_then(|of_table| of_table.remove(&id)) {
+            let Some(of_table) = self.tables.get_mut(table) else { continue };
+            // What the batch before this one changed may not be readable yet.
+            if of_table.get(&id).is_some_and(|cached| cached.changed + 1 < self.batch)
+                && let Some(cached) = of_table.remove(&id)
+            {
                 self.bytes = self.bytes.saturating_sub(cached.bytes);
             }
         }
@@ -239,10 +255,17 @@ impl Identity {
         let row = self.row(store, Table::State(table), id)?;
         let kind = registry.kind(table).ok_or_else(|| Trouble::Broken(format!("there is no state table {table}")))?;
         let cached = match row {
-            None => Cached { value: None, version: 0, used: batch, bytes: id.len(), dirty: false },
+            None => Cached { value: None, version: 0, used: batch, bytes: id.len(), dirty: false, changed: 0 },
             Some(row) => {
                 let value = (kind.parse)(row.format, &row.body).map_err(Trouble::Broken)?;
-                Cached { value: Some(value), version: row.version, used: batch, bytes: id.len() + row.body.len(), dirty: false }
+                Cached {
+                    value: Some(value),
+                    version: row.version,
+                    used: batch,
+                    bytes: id.len() + row.body.len(),
+                    dirty: false,
+                    changed: 0,
+                }
             }
         };
         let value = cached.value.clone();
@@ -324,7 +347,14 @@ impl Identity {
         let batch = self.batch;
         for change in changes {
             let bytes = change.id.len() + 256;
-            let cached = Cached { value: Some(change.value.clone()), version: change.version, used: batch, bytes, dirty: true };
+            let cached = Cached {
+                value: Some(change.value.clone()),
+                version: change.version,
+                used: batch,
+                bytes,
+                dirty: true,
+                changed: batch,
+            };
             self.put(change.table, change.id.clone(), cached);
         }
         for change in sagas {
@@ -339,15 +369,17 @@ impl Identity {
         }
     }
 
-    /// A saga that ended is not needed again.
-    pub fn forget_saga(&mut self, id: &str) {
-        if let Some((old, _)) = self.sagas.remove(id) {
+    /// A saga that ended in that batch is not needed again, unless a later one has.
+    pub fn forget_saga(&mut self, id: &str, batch: u64) {
+        if self.sagas.get(id).is_some_and(|(_, used)| *used <= batch)
+            && let Some((old, _)) = self.sagas.remove(id)
+        {
             self.bytes = self.bytes.saturating_sub(weight(&old));
         }
     }
 
-    /// The batch has been committed: what it changed is what is stored.
-    pub fn committed<'a>(&mut self, states: impl Iterator<Item = &'a (usize, Box<str>)>) {
+    /// The batch has been run: what it changed is what the next one builds on.
+    pub fn sealed<'a>(&mut self, states: impl Iterator<Item = &'a (usize, Box<str>)>) {
         for (table, id) in states {
             if let Some(cached) = self.tables.get_mut(*table).and_then(|of_table| of_table.get_mut(id)) {
                 cached.dirty = false;

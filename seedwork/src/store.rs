@@ -372,8 +372,8 @@ pub trait Store: Send {
     /// When the store is away or broken.
     fn take(&mut self, partition: &Partition, held: Option<u64>) -> StoreResult<Option<Taken>>;
 
-    /// A batch begins: what it reads until its commit may be read from one snapshot. A batch that has nothing to commit is ended with
-    /// an empty commit.
+    /// A batch begins: what it reads until [`Store::commit`] or [`Store::start`] may be read from one snapshot. It sees all that has
+    /// been committed, and perhaps not what is being written meanwhile.
     ///
     /// # Errors
     /// As [`Store::commit`]; no batch has begun then.
@@ -396,6 +396,16 @@ pub trait Store: Send {
     /// # Errors
     /// See [`CommitError`].
     fn commit(&mut self, writes: &Writes) -> Result<(), CommitError>;
+
+    /// Begins to write a batch beside the caller, who meanwhile runs the next; one at a time. [`Store::finish`] must follow before the
+    /// next commit, and whoever takes partitions again does without its answer.
+    fn start(&mut self, writes: Arc<Writes>);
+
+    /// Returns when the batch that was started is on the disk.
+    ///
+    /// # Errors
+    /// As [`Store::commit`].
+    fn finish(&mut self) -> Result<(), CommitError>;
 
     /// Rows of a partition's stream after a place, in order, at most `limit`; of one destination if it is given.
     ///

@@ -393,19 +393,15 @@ impl World {
         let operation = Operation { actor: "operator".into(), decision: decision.clone() };
         let result = Arc::new(Mutex::new(None));
         for node in 0..self.nodes.len() {
-            let told = result.clone();
-            if let Some(executor) = self.nodes.get_mut(node).and_then(|node| node.executor.as_mut()) {
-                executor.operate(
-                    operation.clone(),
-                    Box::new(move |answer| {
-                        let mut told = lock(&told);
-                        // Who does not hold it says so; what its owner says counts.
-                        if !matches!(*told, Some(Ok(_) | Err(Undecided::Refused(_)))) {
-                            *told = Some(answer);
-                        }
-                    }),
-                );
-                let _ = executor.turn();
+            let Some(executor) = self.nodes.get_mut(node).and_then(|node| node.executor.as_mut()) else { continue };
+            let answered = Arc::new(Mutex::new(None));
+            let told = answered.clone();
+            executor.operate(operation.clone(), Box::new(move |answer| *lock(&told) = Some(answer)));
+            while lock(&answered).is_none() && matches!(executor.turn(), Ok(true)) {}
+            let mut result = lock(&result);
+            // Who does not hold it says so; what its owner says counts.
+            if !matches!(*result, Some(Ok(_) | Err(Undecided::Refused(_)))) {
+                *result = lock(&answered).take().or(result.take());
             }
         }
         let told = lock(&result).clone();

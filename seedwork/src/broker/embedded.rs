@@ -13,8 +13,15 @@ const MEMORY: usize = 10_000;
 #[derive(Default)]
 struct Reader {
     number: u64,
-    /// Routes whose rows must be read from the log, after which place.
-    behind: BTreeMap<Route, Place0>,
+    /// Routes whose rows must be read from the log.
+    behind: BTreeMap<Route, Behind>,
+}
+
+/// Rows to be read from the log: after which place, and at least up to which. The last of them may be on their way to the disk yet.
+#[derive(Clone, Copy)]
+struct Behind {
+    after: Place0,
+    upto: Place0,
 }
 
 /// See the module's text.
@@ -24,6 +31,8 @@ pub struct Embedded {
     readers: BTreeMap<Subscription, Reader>,
     by_destination: BTreeMap<Destination, Vec<Subscription>>,
     queue: VecDeque<(Subscription, LogRow)>,
+    /// Up to which place of its stream each partition's rows have been handed to their readers.
+    handed: BTreeMap<Partition, Place>,
 }
 
 impl Embedded {
@@ -34,20 +43,55 @@ impl Embedded {
 
     /// The same with another bound for what is kept in memory (messages).
     pub fn with_memory(origins: Vec<Partition>, memory: usize) -> Embedded {
-        Embedded { origins, memory, readers: BTreeMap::new(), by_destination: BTreeMap::new(), queue: VecDeque::new() }
+        Embedded {
+            origins,
+            memory,
+            readers: BTreeMap::new(),
+            by_destination: BTreeMap::new(),
+            queue: VecDeque::new(),
+            handed: BTreeMap::new(),
+        }
+    }
+}
+
+impl Embedded {
+    /// Puts rows that have not been handed on before where their readers find them.
+    fn hand(&mut self, rows: &[LogRow]) {
+        for row in rows {
+            let handed = self.handed.get_mut(&row.route.from);
+            match handed {
+                Some(handed) if *handed >= row.place => continue,
+                Some(handed) => *handed = row.place,
+                None => drop(self.handed.insert(row.route.from.clone(), row.place)),
+            }
+            for subscription in self.by_destination.get(&row.route.to).map_or(&[][..], Vec::as_slice) {
+                let Some(reader) = self.readers.get_mut(subscription) else { continue };
+                match reader.behind.get_mut(&row.route) {
+                    Some(behind) => behind.upto = Some(row.place),
+                    None if self.queue.len() >= self.memory => {
+                        let behind = Behind { after: row.predecessor, upto: Some(row.place) };
+                        reader.behind.insert(row.route.clone(), behind);
+                    }
+                    None => self.queue.push_back((subscription.clone(), row.clone())),
+                }
+            }
+        }
     }
 }
 
 impl Broker for Embedded {
     fn subscribe(&mut self, subscription: &Subscription, marks: &[(Route, Place)], store: &mut dyn Store) -> StoreResult<()> {
         self.unsubscribe(subscription);
+        // Whoever takes a partition may write its rows again under the same places.
+        self.handed.remove(&subscription.reader);
         let mut reader = Reader::default();
         for from in &self.origins {
             let route = Route { from: from.clone(), to: subscription.to.clone() };
             let mark = marks.iter().find(|(of, _)| *of == route).map(|(_, mark)| *mark);
             // A log of millions of rows is not searched for a route on which nothing is new.
-            if store.last_sent(&route)? > mark {
-                reader.behind.insert(route, mark);
+            let last = store.last_sent(&route)?;
+            if last > mark {
+                reader.behind.insert(route, Behind { after: mark, upto: last });
             }
         }
         self.readers.insert(subscription.clone(), reader);
@@ -64,20 +108,13 @@ impl Broker for Embedded {
     }
 
     fn send(&mut self, rows: &[LogRow]) -> Taken {
-        for row in rows {
-            for subscription in self.by_destination.get(&row.route.to).map_or(&[][..], Vec::as_slice) {
-                let Some(reader) = self.readers.get_mut(subscription) else { continue };
-                if reader.behind.contains_key(&row.route) {
-                    continue;
-                }
-                if self.queue.len() >= self.memory {
-                    reader.behind.insert(row.route.clone(), row.predecessor);
-                } else {
-                    self.queue.push_back((subscription.clone(), row.clone()));
-                }
-            }
-        }
+        self.hand(rows);
         Taken::Already
+    }
+
+    fn ahead(&mut self, rows: &[LogRow]) -> bool {
+        self.hand(rows);
+        !self.queue.is_empty()
     }
 
     fn hear(&mut self, limit: usize, store: &mut dyn Store, into: &mut Vec<Heard>) -> StoreResult<()> {
@@ -100,12 +137,13 @@ impl Broker for Embedded {
                 if left == 0 {
                     break;
                 }
-                let Some(after) = reader.behind.get(&route).copied() else { continue };
+                let Some(Behind { after, upto }) = reader.behind.get(&route).copied() else { continue };
                 let rows = store.log_after(&route.from, after, Some(&route.to), left)?;
-                if rows.len() < left {
+                let after = rows.last().map_or(after, |last| Some(last.place));
+                if rows.len() < left && after >= upto {
                     reader.behind.remove(&route);
-                } else if let Some(last) = rows.last() {
-                    reader.behind.insert(route, Some(last.place));
+                } else {
+                    reader.behind.insert(route, Behind { after, upto });
                 }
                 left -= rows.len();
                 for row in rows {
@@ -125,10 +163,12 @@ impl Broker for Embedded {
         for subscription in self.by_destination.get(&route.to).map_or(&[][..], Vec::as_slice) {
             let Some(reader) = self.readers.get_mut(subscription) else { continue };
             // Another reader of the route may not be as far as the one that asks: it goes on where it is.
-            let queued = self.queue.iter().find(|(of, row)| of == subscription && row.route == *route);
-            let from = queued.map_or(mark, |(_, row)| mark.min(row.predecessor));
-            let from = reader.behind.get(route).map_or(from, |behind| from.min(*behind));
-            reader.behind.insert(route.clone(), from);
+            let queued = || self.queue.iter().filter(|(of, row)| of == subscription && row.route == *route).map(|(_, row)| row);
+            let first = queued().next().map(|row| row.predecessor);
+            let before = reader.behind.get(route).copied();
+            let after = [Some(mark), first, before.map(|before| before.after)].into_iter().flatten().min().flatten();
+            let upto = queued().map(|row| row.place).max().max(before.and_then(|before| before.upto));
+            reader.behind.insert(route.clone(), Behind { after, upto });
         }
         self.queue.retain(|(_, row)| row.route != *route);
     }

@@ -241,6 +241,9 @@ impl Executor {
         if let Some(record) = batch.commands.get(id) {
             return Ok(Some(record.clone()));
         }
+        if let Some(record) = self.flight.as_ref().and_then(|flight| flight.batch.commands.get(id)) {
+            return Ok(Some(record.clone()));
+        }
         let row = self.identity.once(&mut *self.store, Table::Command, id)?;
         row.map(|row| serde_json::from_slice(&row.body))
             .transpose()

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::batch::{Batch, Outgo};
-use super::{Executor, First, Input, KEEP_COMMANDS, Lost, Outcome, PAUSE, Stop, Undecided, topic};
+use super::flight::Flight;
+use super::{Executor, First, Input, KEEP_COMMANDS, Outcome, Stop, topic};
 use crate::log::partition_of;
 use crate::message::{Envelope, Packet};
 use crate::saga::engine::Stage;
@@ -12,81 +13,8 @@ use crate::store::{CommandWrite, Destination, HeadWrite, LogRow, Place, Route, S
 use crate::work::{Alarm, Ended};
 
 impl Executor {
-    pub(super) fn batch(&mut self, inputs: Vec<Input>) -> Result<(), Stop> {
-        self.cautious = self.cautious.saturating_sub(inputs.len());
-        let count = inputs.len();
-        let mut batch = Batch::default();
-        self.identity.begin();
-        let lost = match self.store.begin() {
-            Ok(()) => {
-                self.run_all(inputs, &mut batch, None)?;
-                self.commit(&mut batch)?
-            }
-            Err(error) => {
-                batch.firsts.extend(inputs.into_iter().filter_map(|input| match input {
-                    Input::Ask { ask, .. } => Some((ask, First::Waiting)),
-                    Input::Operation { answer, .. } => {
-                        answer(Err(Undecided::Unavailable("the store cannot be used at the moment; try again".to_owned())));
-                        None
-                    }
-                    Input::Message { .. } | Input::Waiting { .. } | Input::Alarm { .. } => None,
-                }));
-                self.lost(error).map(Err)?
-            }
-        };
-        let Err(lost) = lost else { return Ok(()) };
-        let asks: Vec<_> = batch.firsts.into_iter().map(|(ask, _)| ask).collect();
-        match lost {
-            Lost::Pause(why) => {
-                tracing::error!(why, "the store cannot write: waiting");
-                for mut ask in asks {
-                    ask.listener.first(&First::Unavailable(why.clone()));
-                }
-                self.paused_until = Some(self.clock.monotonic() + PAUSE);
-            }
-            Lost::Again => {
-                self.ask_again(asks);
-                self.take_again()?;
-            }
-            Lost::Alone(why) if count > 1 => {
-                tracing::warn!(why, inputs = count, "the store refuses a batch: running its inputs one by one");
-                self.cautious = count;
-                self.ask_again(asks);
-                self.take_again()?;
-            }
-            Lost::Alone(why) => self.alone(why, asks)?,
-        }
-        for (answer, _) in batch.replies {
-            answer(Err(Undecided::Unavailable("the store could not write it; try again".to_owned())));
-        }
-        Ok(())
-    }
-
-    fn ask_again(&mut self, asks: Vec<super::Ask>) {
-        for ask in asks.into_iter().rev() {
-            let (now, seed) = (self.clock.now(), self.chance.bits());
-            self.asks.push_front((ask, now, seed));
-        }
-    }
-
-    /// An input whose commit the database refuses even alone is a fault, and is settled as one.
-    fn alone(&mut self, why: String, asks: Vec<super::Ask>) -> Result<(), Stop> {
-        self.ask_again(asks);
-        self.take_again()?;
-        self.cautious = 1;
-        let now = self.clock.monotonic();
-        let inputs = self.inputs(now)?;
-        let mut batch = Batch::default();
-        self.identity.begin();
-        self.run_all(inputs, &mut batch, Some(&why))?;
-        match self.commit(&mut batch)? {
-            Ok(()) => Ok(()),
-            Err(_) => Err(Stop::Crash(format!("the store refuses even to note a fault: {why}"))),
-        }
-    }
-
     /// Runs inputs; what misses something is run again when that has been fetched, later inputs of its key after it.
-    fn run_all(&mut self, inputs: Vec<Input>, batch: &mut Batch, force: Option<&str>) -> Result<(), Stop> {
+    pub(super) fn run_all(&mut self, inputs: Vec<Input>, batch: &mut Batch, force: Option<&str>) -> Result<(), Stop> {
         let mut inputs = inputs;
         while !inputs.is_empty() {
             let mut again = Vec::new();
@@ -106,18 +34,7 @@ impl Executor {
         Ok(())
     }
 
-    fn commit(&mut self, batch: &mut Batch) -> Result<Result<(), Lost>, Stop> {
-        let writes = self.writes(batch)?;
-        if let Err(error) = self.store.commit(&writes) {
-            return self.lost(error).map(Err);
-        }
-        self.counters.commits += u64::from(!writes.heads.is_empty());
-        self.identity.committed(batch.states.iter());
-        self.after(batch, &writes);
-        Ok(Ok(()))
-    }
-
-    fn writes(&mut self, batch: &mut Batch) -> Result<Writes, Stop> {
+    pub(super) fn writes(&mut self, batch: &mut Batch) -> Result<Writes, Stop> {
         let now = self.clock.now();
         let mut writes = Writes {
             waiting: std::mem::take(&mut batch.waiting),
@@ -254,17 +171,19 @@ impl Executor {
     }
 
     /// What waited for the commit.
-    fn after(&mut self, batch: &mut Batch, writes: &Writes) {
+    pub(super) fn after(&mut self, flight: Flight) {
+        let Flight { batch, writes, number, .. } = flight;
         let now = self.clock.monotonic();
-        for (index, range) in std::mem::take(&mut batch.ranges) {
+        self.counters.commits += u64::from(!writes.heads.is_empty());
+        for (index, range) in batch.ranges {
             if let (Some(held), Some(rows)) = (self.held.get_mut(index), writes.log.get(range)) {
                 held.relay.committed(rows, now, &mut *self.broker);
             }
         }
-        for (subscription, number) in std::mem::take(&mut batch.acknowledged) {
+        for (subscription, number) in batch.acknowledged {
             self.broker.acknowledge(&subscription, number);
         }
-        for (partition, saga, alarm) in std::mem::take(&mut batch.alarms) {
+        for (partition, saga, alarm) in batch.alarms {
             let Some(held) = self.held.get(partition) else { continue };
             match alarm {
                 Alarm::Deadline(within) => {
@@ -278,7 +197,7 @@ impl Executor {
                 }
             }
         }
-        for (mut ask, first) in std::mem::take(&mut batch.firsts) {
+        for (mut ask, first) in batch.firsts {
             ask.listener.first(&first);
             if let First::Done { saga: Some(saga), .. } = &first
                 && ask.listener.waits()
@@ -286,10 +205,10 @@ impl Executor {
                 self.wait(saga, ask.listener, now);
             }
         }
-        for ended in std::mem::take(&mut batch.ended) {
+        for ended in batch.ended {
             self.counters.sagas_ended += 1;
             self.alarms.forget(&ended.saga);
-            self.identity.forget_saga(&ended.saga);
+            self.identity.forget_saga(&ended.saga, number);
             if let Some(listeners) = self.waiters.remove(&ended.saga) {
                 let outcome = self.outcome(&ended);
                 for (mut listener, _) in listeners {
@@ -297,7 +216,7 @@ impl Executor {
                 }
             }
         }
-        for (answer, result) in std::mem::take(&mut batch.replies) {
+        for (answer, result) in batch.replies {
             answer(result);
         }
     }

@@ -2,20 +2,26 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, ToSql, params};
 
 use super::*;
+use session::Session;
 
 mod checkpoint;
+mod committer;
 mod ddl;
 mod load;
 mod readers;
+mod session;
 mod write;
 
 pub use readers::Readers;
+
+/// Frames of the WAL from which a commit has the file to itself: nobody reads beside it, so the whole WAL can be folded in and begin anew.
+const WAL_FRAMES: u32 = 8000;
 
 /// The bytes are UTF-8 JSON that this process wrote or checked; SQLite is told so without another look at them.
 struct Text<'a>(&'a [u8]);
@@ -36,24 +42,20 @@ impl ToSql for Value {
     }
 }
 
-/// The statements of one state or view table.
-struct Statements {
-    select: String,
-    insert: String,
-    update: String,
-}
-
 /// See the module's text.
 pub struct Sqlite {
-    db: Connection,
-    path: Option<PathBuf>,
-    states: Vec<Statements>,
-    views: Vec<String>,
-    names: BTreeMap<Arc<str>, i64>,
-    partitions: BTreeMap<Partition, i64>,
-    texts: BTreeMap<i64, Arc<str>>,
-    streams: BTreeMap<(i64, u64), i64>,
-    epoch: u64,
+    /// Writes; in memory it also reads.
+    writer: Arc<Mutex<Session>>,
+    /// What a store in a file has beside it.
+    beside: Option<Beside>,
+    /// What became of the commit that was started last, until it is asked for.
+    outcome: Option<Result<(), CommitError>>,
+}
+
+/// Beside the connection that writes: one that reads while a commit is on its way to the disk, and the threads that take it there.
+struct Beside {
+    reader: Session,
+    committer: committer::Committer,
     checkpointer: Option<checkpoint::Checkpointer>,
 }
 
@@ -71,133 +73,6 @@ fn unsigned(value: i64) -> u64 {
 
 /// A log row's key: the stream's number, then the position. One B-tree in commit order, no second index.
 const POSITION_BITS: u32 = 40;
-
-impl Sqlite {
-    /// Opens the file, or makes it.
-    ///
-    /// # Errors
-    /// When it cannot be opened, is no database, is damaged, or the machine does not honour `synchronous=FULL`; the text says what to do.
-    pub fn open(path: &Path) -> StoreResult<Sqlite> {
-        let shown = path.display();
-        // One thread at a time uses a connection (it is Send, not Sync), so SQLite need not lock it with every call.
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let db = Connection::open_with_flags(path, flags).map_err(broken(&format!("cannot open {shown}")))?;
-        let mut store = Sqlite::with(db, Some(path.to_owned())).map_err(|error| {
-            StoreError(format!("{shown} cannot be used ({}). If the disk is full or read-only, mend that; if the file is damaged, restore a copy", error.0))
-        })?;
-        store.pragma("journal_mode", "WAL", "wal")?;
-        store.pragma("synchronous", "FULL", "2")?;
-        store.checkpointer = checkpoint::Checkpointer::start(path);
-        Ok(store)
-    }
-
-    /// A store in memory, for tests.
-    ///
-    /// # Errors
-    /// When SQLite has no memory.
-    pub fn memory() -> StoreResult<Sqlite> {
-        Sqlite::with(Connection::open_in_memory().map_err(broken("cannot open a database in memory"))?, None)
-    }
-
-    fn with(db: Connection, path: Option<PathBuf>) -> StoreResult<Sqlite> {
-        db.set_prepared_statement_cache_capacity(256);
-        let failed = || broken("cannot set it up");
-        // The checkpointer beside keeps up; this is where the writer folds in the rest, and the WAL begins anew.
-        for pragma in ["cache_size = -16384", "wal_autocheckpoint = 8000", "foreign_keys = ON", "busy_timeout = 5000"] {
-            db.execute_batch(&format!("PRAGMA {pragma}")).map_err(failed())?;
-        }
-        db.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(())).map_err(failed())?;
-        Ok(Sqlite {
-            db,
-            path,
-            states: Vec::new(),
-            views: Vec::new(),
-            names: BTreeMap::new(),
-            partitions: BTreeMap::new(),
-            texts: BTreeMap::new(),
-            streams: BTreeMap::new(),
-            epoch: 1,
-            checkpointer: None,
-        })
-    }
-
-    /// Sets a pragma and asks whether it holds: durability is asserted, not hoped for.
-    fn pragma(&mut self, name: &str, value: &str, expected: &str) -> StoreResult<()> {
-        let failed = || broken("cannot make the store durable");
-        self.db.pragma_update(None, name, value).map_err(failed())?;
-        let text: String = self
-            .db
-            .pragma_query_value(None, name, |row| {
-                Ok(match row.get_ref(0)? {
-                    ValueRef::Integer(number) => number.to_string(),
-                    other => String::from_utf8_lossy(other.as_bytes().unwrap_or_default()).into_owned(),
-                })
-            })
-            .map_err(failed())?;
-        if text.eq_ignore_ascii_case(expected) {
-            return Ok(());
-        }
-        Err(StoreError(format!("PRAGMA {name} is {text:?} though {value} was asked for: this file system cannot hold the store")))
-    }
-
-    fn name(&mut self, text: &Arc<str>) -> rusqlite::Result<i64> {
-        if let Some(id) = self.names.get(text) {
-            return Ok(*id);
-        }
-        self.db.execute("INSERT INTO name (text) VALUES (?1) ON CONFLICT (text) DO NOTHING", [&**text])?;
-        let id = self.db.query_row("SELECT id FROM name WHERE text = ?1", [&**text], |row| row.get(0))?;
-        self.names.insert(text.clone(), id);
-        self.texts.insert(id, text.clone());
-        Ok(id)
-    }
-
-    fn text(&mut self, id: i64) -> rusqlite::Result<Arc<str>> {
-        if let Some(text) = self.texts.get(&id) {
-            return Ok(text.clone());
-        }
-        let text: String = self.db.query_row("SELECT text FROM name WHERE id = ?1", [id], |row| row.get(0))?;
-        let text: Arc<str> = text.into();
-        self.texts.insert(id, text.clone());
-        Ok(text)
-    }
-
-    fn partition_id(&mut self, partition: &Partition) -> rusqlite::Result<i64> {
-        if let Some(id) = self.partitions.get(partition) {
-            return Ok(*id);
-        }
-        let id = self.name(&partition.to_string().into())?;
-        self.partitions.insert(partition.clone(), id);
-        Ok(id)
-    }
-
-    /// Ends a batch that was begun and came to nothing.
-    pub(crate) fn end(&mut self) -> rusqlite::Result<()> {
-        if self.db.is_autocommit() {
-            return Ok(());
-        }
-        self.forget_names();
-        self.db.execute_batch("ROLLBACK")
-    }
-
-    /// Names and streams that were given numbers in a transaction are gone with it.
-    fn forget_names(&mut self) {
-        self.names.clear();
-        self.partitions.clear();
-        self.texts.clear();
-        self.streams.clear();
-    }
-
-    fn stream(&mut self, partition: i64, epoch: u64) -> rusqlite::Result<i64> {
-        if let Some(id) = self.streams.get(&(partition, epoch)) {
-            return Ok(*id);
-        }
-        let key = params![partition, number(epoch)];
-        self.db.execute("INSERT INTO stream (partition, epoch) VALUES (?1, ?2) ON CONFLICT DO NOTHING", key)?;
-        let id = self.db.query_row("SELECT id FROM stream WHERE partition = ?1 AND epoch = ?2", key, |row| row.get(0))?;
-        self.streams.insert((partition, epoch), id);
-        Ok(id)
-    }
-}
 
 fn place(epoch: i64, position: i64) -> Place {
     Place { epoch: unsigned(epoch), position: unsigned(position) }
@@ -236,122 +111,136 @@ fn classify(error: &rusqlite::Error, at_commit: bool) -> CommitError {
     }
 }
 
+impl Sqlite {
+    /// Opens the file, or makes it.
+    ///
+    /// # Errors
+    /// When it cannot be opened, is no database, is damaged, or the machine does not honour `synchronous=FULL`; the text says what to do.
+    pub fn open(path: &Path) -> StoreResult<Sqlite> {
+        let session = Session::open(path)?;
+        let reader = session.beside(path)?;
+        let writer = Arc::new(Mutex::new(session));
+        let committer = committer::Committer::start(path, writer.clone())?;
+        let beside = Beside { reader, committer, checkpointer: checkpoint::Checkpointer::start(path) };
+        Ok(Sqlite { writer, beside: Some(beside), outcome: None })
+    }
+
+    /// A store in memory, for tests: one connection, and each commit ends before [`Store::start`] returns.
+    ///
+    /// # Errors
+    /// When SQLite has no memory.
+    pub fn memory() -> StoreResult<Sqlite> {
+        let session = Session::with(Connection::open_in_memory().map_err(broken("cannot open a database in memory"))?, None)?;
+        Ok(Sqlite { writer: Arc::new(Mutex::new(session)), beside: None, outcome: None })
+    }
+
+    /// The connection that writes, when no commit is under way any more.
+    fn writer(&mut self) -> MutexGuard<'_, Session> {
+        if let Some(outcome) = self.beside.as_mut().and_then(|beside| beside.committer.wait()) {
+            self.outcome = Some(outcome);
+        }
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Reads what has been committed, on the connection that does not wait for the one that writes.
+    fn read<T>(&mut self, what: &str, read: impl FnOnce(&mut Session) -> rusqlite::Result<T>) -> StoreResult<T> {
+        match &mut self.beside {
+            Some(beside) => read(&mut beside.reader),
+            None => read(&mut self.writer.lock().unwrap_or_else(PoisonError::into_inner)),
+        }
+        .map_err(broken(what))
+    }
+
+    fn end_reading(&mut self) -> Result<(), CommitError> {
+        let ended = self.beside.as_mut().map_or(Ok(()), |beside| beside.reader.end_reading());
+        ended.map_err(|error| classify(&error, false))
+    }
+
+    fn committed(&mut self, outcome: &Result<(), CommitError>) {
+        match (&mut self.beside, outcome) {
+            (Some(Beside { checkpointer: Some(checkpointer), .. }), Ok(())) => checkpointer.committed(),
+            // Names that were given numbers in a transaction are gone with it.
+            (None, Err(_)) => self.writer().forget_names(),
+            (Some(_) | None, _) => {}
+        }
+    }
+}
+
 impl Store for Sqlite {
     fn open(&mut self, schema: &Schema) -> StoreResult<()> {
-        self.epoch = schema.epoch;
-        self.end().map_err(broken("cannot end the batch before"))?;
-        ddl::migrate(&mut self.db, self.path.as_deref(), ddl::STEPS)?;
-        ddl::tables(&mut self.db, schema).map_err(broken("cannot make the tables"))?;
-        self.states = schema
-            .states
-            .iter()
-            .map(|table| Statements {
-                select: format!("SELECT version, format, body FROM {table} WHERE id = ?1"),
-                insert: format!("INSERT INTO {table} (id, version, format, body) VALUES (?1, ?2, ?3, ?4)"),
-                update: format!("UPDATE {table} SET version = ?2, format = ?3, body = ?4 WHERE id = ?1 AND version = ?2 - 1"),
-            })
-            .collect();
-        self.views = schema.views.iter().map(ddl::upsert).collect();
+        self.writer().prepare(schema)?;
+        if let Some(beside) = &mut self.beside {
+            beside.reader.statements(schema);
+        }
         Ok(())
     }
 
     fn take(&mut self, partition: &Partition, held: Option<u64>) -> StoreResult<Option<Taken>> {
-        self.end().map_err(broken("cannot end the batch before"))?;
-        self.taken(partition, held).map_err(broken("cannot take a partition"))
+        let ended = self.end_reading().map_err(|error| StoreError(error.to_string()));
+        let mut writer = self.writer();
+        ended.and_then(|()| writer.taken(partition, held).map_err(broken("cannot take a partition")))
     }
 
     fn begin(&mut self) -> Result<(), CommitError> {
-        // One transaction for the batch's reads and writes: each read of its own would lock and unlock the WAL (65 times a batch).
-        if !self.db.is_autocommit() {
-            return Ok(());
-        }
-        let mut begin = self.db.prepare_cached("BEGIN IMMEDIATE").map_err(|error| classify(&error, false))?;
-        begin.execute([]).map(drop).map_err(|error| classify(&error, false))
+        let begun = self.beside.as_mut().map_or(Ok(()), |beside| beside.reader.begin_reading());
+        begun.map_err(|error| classify(&error, false))
     }
 
     fn peek(&mut self, table: Table, id: &str) -> StoreResult<Peek> {
-        self.row(table, id).map(Peek::Known).map_err(broken("cannot read"))
+        self.read("cannot read", |session| session.row(table, id)).map(Peek::Known)
     }
 
     fn fetch(&mut self, wanted: &[(Table, Box<str>)]) -> StoreResult<Vec<Option<Loaded>>> {
-        wanted.iter().map(|(table, id)| self.row(*table, id).map_err(broken("cannot read"))).collect()
+        self.read("cannot read", |session| wanted.iter().map(|(table, id)| session.row(*table, id)).collect())
     }
 
     fn commit(&mut self, writes: &Writes) -> Result<(), CommitError> {
-        self.begin()?;
-        match self.write(writes) {
-            Ok(fenced) if fenced.is_empty() => {}
-            other => {
-                self.forget_names();
-                self.db.execute_batch("ROLLBACK").map_err(|error| CommitError::Unknown(error.to_string()))?;
-                return Err(match other {
-                    Ok(fenced) => CommitError::Fenced(fenced),
-                    Err(error) => classify(&error, false),
-                });
+        self.end_reading()?;
+        let outcome = self.writer().commit(writes);
+        if !writes.heads.is_empty() {
+            self.committed(&outcome);
+        }
+        outcome
+    }
+
+    fn start(&mut self, writes: Arc<Writes>) {
+        if let Err(error) = self.end_reading() {
+            self.outcome = Some(Err(error));
+            return;
+        }
+        let long = |checkpointer: &checkpoint::Checkpointer| checkpointer.frames() >= WAL_FRAMES;
+        match &mut self.beside {
+            Some(Beside { checkpointer: Some(checkpointer), .. }) if long(checkpointer) => {
+                checkpointer.anew();
             }
+            Some(beside) => return beside.committer.begin(writes),
+            None => {}
         }
-        let committed = self.db.prepare_cached("COMMIT").and_then(|mut commit| commit.execute([]));
-        if let Err(error) = committed {
-            self.forget_names();
-            let told = classify(&error, true);
-            if !self.db.is_autocommit() && self.db.execute_batch("ROLLBACK").is_err() {
-                return Err(CommitError::Unknown(error.to_string()));
-            }
-            return Err(told);
-        }
-        if let Some(checkpointer) = self.checkpointer.as_mut().filter(|_| !writes.heads.is_empty()) {
-            checkpointer.committed();
-        }
-        Ok(())
+        let outcome = self.writer().commit(&writes);
+        self.outcome = Some(outcome);
+    }
+
+    fn finish(&mut self) -> Result<(), CommitError> {
+        drop(self.writer());
+        let none = || Err(CommitError::Unknown("no commit was started".to_owned()));
+        let outcome = self.outcome.take().unwrap_or_else(none);
+        self.committed(&outcome);
+        outcome
     }
 
     fn log_after(&mut self, from: &Partition, after: Place0, to: Option<&Destination>, limit: usize) -> StoreResult<Vec<LogRow>> {
-        self.log_rows(from, after, to, limit).map_err(broken("cannot read the log"))
+        self.read("cannot read the log", |session| session.log_rows(from, after, to, limit))
     }
 
     fn last_sent(&mut self, route: &Route) -> StoreResult<Place0> {
-        let failed = || broken("cannot read a destination");
-        let partition = self.partition_id(&route.from).map_err(failed())?;
-        let topic = self.name(&route.to.topic).map_err(failed())?;
-        self.db
-            .query_row(
-                "SELECT epoch, position FROM destination WHERE partition = ?1 AND topic = ?2 AND number = ?3",
-                params![partition, topic, route.to.partition],
-                |row| Ok(place(row.get(0)?, row.get(1)?)),
-            )
-            .optional()
-            .map_err(failed())
+        self.read("cannot read a destination", |session| session.last_sent(route))
     }
 
     fn waiting(&mut self, partition: &Partition, which: u64) -> StoreResult<Option<Waiting>> {
-        let failed = || broken("cannot read a waiting message");
-        let id = self.partition_id(partition).map_err(failed())?;
-        let found = self
-            .db
-            .prepare_cached(
-                "SELECT number, lane, attempts, due, dead, not_yet, topic, reason, raw, since FROM waiting
-                 WHERE partition = ?1 AND number = ?2",
-            )
-            .and_then(|mut statement| {
-                statement
-                    .query_row(params![id, number(which)], |row| {
-                        let raw = Arc::<[u8]>::from(row.get_ref(8)?.as_bytes()?);
-                        Ok((waiting_head(row)?, row.get::<_, i64>(6)?, row.get::<_, String>(7)?, raw, row.get::<_, i64>(9)?))
-                    })
-                    .optional()
-            })
-            .map_err(failed())?;
-        let Some((head, topic, reason, raw, since)) = found else { return Ok(None) };
-        Ok(Some(Waiting { head, topic: self.text(topic).map_err(failed())?, reason, raw, since }))
+        self.read("cannot read a waiting message", |session| session.waiting(partition, which))
     }
 
     fn forget_commands(&mut self, now: i64) -> StoreResult<usize> {
-        // Oldest first, a few at a time: they lie at the table's beginning.
-        self.db
-            .prepare_cached(
-                "DELETE FROM command WHERE rowid IN (SELECT rowid FROM command ORDER BY rowid LIMIT 500) AND expires < ?1",
-            )
-            .and_then(|mut statement| statement.execute([now]))
-            .map_err(broken("cannot forget old commands"))
+        self.writer().forget_commands(now).map_err(broken("cannot forget old commands"))
     }
 }

@@ -36,16 +36,21 @@ pub(super) struct Faulty {
     plant: Arc<Mutex<Option<Plant>>>,
     chance: Chance,
     refused: bool,
+    /// A batch that was started: written at once, or only when its outcome is asked for.
+    started: Option<Arc<Writes>>,
+    outcome: Option<Result<(), CommitError>>,
 }
 
 impl Faulty {
     pub fn new(inner: Arc<Mutex<Sqlite>>, faults: Arc<Mutex<Faults>>, plant: Arc<Mutex<Option<Plant>>>, seed: u64) -> Faulty {
-        Faulty { inner, faults, plant, chance: Chance::seeded(seed), refused: false }
+        Faulty { inner, faults, plant, chance: Chance::seeded(seed), refused: false, started: None, outcome: None }
     }
 
-    /// A commit that did not happen has rolled back.
-    fn roll_back(&mut self) {
-        lock(&self.inner).end().unwrap_or_else(|error| panic!("a store in memory rolls back: {error}"));
+    /// Writes the batch that was started, if it has not been written yet.
+    fn land(&mut self) {
+        if let Some(writes) = self.started.take() {
+            self.outcome = Some(self.commit(&writes));
+        }
     }
 
     fn write(&mut self, writes: &Writes) -> Result<(), CommitError> {
@@ -86,10 +91,12 @@ impl Faulty {
 
 impl Store for Faulty {
     fn open(&mut self, schema: &Schema) -> StoreResult<()> {
+        self.land();
         lock(&self.inner).open(schema)
     }
 
     fn take(&mut self, partition: &Partition, held: Option<u64>) -> StoreResult<Option<Taken>> {
+        self.land();
         lock(&self.inner).take(partition, held)
     }
 
@@ -112,24 +119,34 @@ impl Store for Faulty {
     fn commit(&mut self, writes: &Writes) -> Result<(), CommitError> {
         let faults = lock(&self.faults).store;
         if self.chance.one_in(faults.outage) {
-            self.roll_back();
             return Err(CommitError::Outage("the disk is full".to_owned()));
         }
         if self.chance.one_in(faults.crash) {
             if self.chance.one_in(2) {
                 self.write(writes)?;
             }
-            self.roll_back();
             return Err(CommitError::Unknown("the connection was lost in a commit".to_owned()));
         }
         // Refused once, then let through when the inputs come one by one.
         if !self.refused && self.chance.one_in(faults.refused) {
             self.refused = true;
-            self.roll_back();
             return Err(CommitError::Refused("too large together".to_owned()));
         }
         self.refused = false;
         self.write(writes)
+    }
+
+    fn start(&mut self, writes: Arc<Writes>) {
+        self.started = Some(writes);
+        if self.chance.one_in(2) {
+            self.land();
+        }
+    }
+
+    fn finish(&mut self) -> Result<(), CommitError> {
+        self.land();
+        let none = || Err(CommitError::Unknown("no commit was started".to_owned()));
+        self.outcome.take().unwrap_or_else(none)
     }
 
     fn log_after(&mut self, from: &Partition, after: Place0, to: Option<&Destination>, limit: usize) -> StoreResult<Vec<LogRow>> {

@@ -3,6 +3,8 @@
 #![expect(clippy::disallowed_methods, reason = "a thread of the store's own")]
 
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
@@ -17,6 +19,7 @@ pub(super) struct Checkpointer {
     wake: Option<SyncSender<()>>,
     thread: Option<JoinHandle<()>>,
     commits: u32,
+    frames: Arc<AtomicU32>,
 }
 
 impl Drop for Checkpointer {
@@ -36,16 +39,29 @@ impl Checkpointer {
         db.execute_batch("PRAGMA wal_autocheckpoint = 0; PRAGMA cache_size = -64").ok()?;
         let (wake, woken) = sync_channel::<()>(1);
         let thread = std::thread::Builder::new().name("checkpoint".to_owned());
+        let frames = Arc::new(AtomicU32::new(0));
+        let counted = frames.clone();
         let run = move || {
             while woken.recv().is_ok() {
                 // PASSIVE waits for nobody. What it cannot do now, the next one or the writer does.
-                if let Err(error) = db.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())) {
-                    tracing::debug!(%error, "a checkpoint beside the writer failed");
+                match db.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| row.get::<_, i64>(1)) {
+                    Ok(frames) => counted.store(u32::try_from(frames).unwrap_or(0), Ordering::Relaxed),
+                    Err(error) => tracing::debug!(%error, "a checkpoint beside the writer failed"),
                 }
             }
         };
         let thread = thread.spawn(run).ok()?;
-        Some(Checkpointer { wake: Some(wake), thread: Some(thread), commits: 0 })
+        Some(Checkpointer { wake: Some(wake), thread: Some(thread), commits: 0, frames })
+    }
+
+    /// Frames in the WAL, as the last checkpoint found it.
+    pub fn frames(&self) -> u32 {
+        self.frames.load(Ordering::Relaxed)
+    }
+
+    /// The WAL may have begun anew.
+    pub fn anew(&self) {
+        self.frames.store(0, Ordering::Relaxed);
     }
 
     /// The writer has committed.

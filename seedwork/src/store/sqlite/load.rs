@@ -2,7 +2,7 @@
 
 use super::*;
 
-impl Sqlite {
+impl Session {
     pub(super) fn destinations(&mut self, partition: i64) -> rusqlite::Result<Vec<(Destination, Place)>> {
         let mut statement =
             self.db.prepare("SELECT topic, number, epoch, position FROM destination WHERE partition = ?1 ORDER BY 1, 2")?;
@@ -74,8 +74,12 @@ impl Sqlite {
         to: Option<&Destination>,
         limit: usize,
     ) -> rusqlite::Result<Vec<LogRow>> {
-        let partition = self.partition_id(from)?;
-        let topic = to.map(|to| self.name(&to.topic)).transpose()?;
+        let Some(partition) = self.known_partition(from)? else { return Ok(Vec::new()) };
+        let topic = match to.map(|to| self.known(&to.topic)).transpose()? {
+            // Nothing has ever been sent there.
+            Some(None) => return Ok(Vec::new()),
+            topic => topic.flatten(),
+        };
         let after_epoch = after.map_or(0, |after| number(after.epoch));
         let streams = self
             .db
@@ -151,6 +155,35 @@ impl Sqlite {
                 Ok(Loaded { version: unsigned(row.get(0)?), format: row.get(1)?, body: row.get_ref(2)?.as_bytes()?.to_vec() })
             })
             .optional()
+    }
+
+    pub(super) fn last_sent(&mut self, route: &Route) -> rusqlite::Result<Place0> {
+        let known = self.known_partition(&route.from)?.zip(self.known(&route.to.topic)?);
+        let Some((partition, topic)) = known else { return Ok(None) };
+        self.db
+            .query_row(
+                "SELECT epoch, position FROM destination WHERE partition = ?1 AND topic = ?2 AND number = ?3",
+                params![partition, topic, route.to.partition],
+                |row| Ok(place(row.get(0)?, row.get(1)?)),
+            )
+            .optional()
+    }
+
+    pub(super) fn waiting(&mut self, partition: &Partition, which: u64) -> rusqlite::Result<Option<Waiting>> {
+        let Some(id) = self.known_partition(partition)? else { return Ok(None) };
+        let found = self
+            .db
+            .prepare_cached(
+                "SELECT number, lane, attempts, due, dead, not_yet, topic, reason, raw, since FROM waiting
+                 WHERE partition = ?1 AND number = ?2",
+            )?
+            .query_row(params![id, number(which)], |row| {
+                let raw = Arc::<[u8]>::from(row.get_ref(8)?.as_bytes()?);
+                Ok((waiting_head(row)?, row.get::<_, i64>(6)?, row.get::<_, String>(7)?, raw, row.get::<_, i64>(9)?))
+            })
+            .optional()?;
+        let Some((head, topic, reason, raw, since)) = found else { return Ok(None) };
+        Ok(Some(Waiting { head, topic: self.text(topic)?, reason, raw, since }))
     }
 }
 

@@ -22,7 +22,11 @@ fn select(db: &Connection, sql: &str, parameters: &[Value]) -> rusqlite::Result<
 
 impl Read for Sqlite {
     fn select(&self, sql: &str, parameters: &[Value]) -> Result<Vec<Vec<Value>>, String> {
-        select(&self.db, sql, parameters).map_err(|error| error.to_string())
+        let session = match &self.beside {
+            Some(beside) => return select(&beside.reader.db, sql, parameters).map_err(|error| error.to_string()),
+            None => self.writer.lock().unwrap_or_else(PoisonError::into_inner),
+        };
+        select(&session.db, sql, parameters).map_err(|error| error.to_string())
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::*;
 
-impl Sqlite {
+impl Session {
     pub(super) fn write(&mut self, writes: &Writes) -> rusqlite::Result<Vec<Partition>> {
         let mut fenced = Vec::new();
         for head in &writes.heads {
@@ -102,6 +102,12 @@ impl Sqlite {
                 ])?;
         }
         Ok(fenced)
+    }
+
+    pub(super) fn forget_commands(&mut self, now: i64) -> rusqlite::Result<usize> {
+        // Oldest first, a few at a time: they lie at the table's beginning.
+        let sql = "DELETE FROM command WHERE rowid IN (SELECT rowid FROM command ORDER BY rowid LIMIT 500) AND expires < ?1";
+        self.db.prepare_cached(sql)?.execute([now])
     }
 
     fn write_state(&mut self, write: &StateWrite) -> rusqlite::Result<()> {
