@@ -13,9 +13,9 @@ use serde::Serialize;
 mod client;
 mod drive;
 mod load;
-mod machine;
+pub(crate) mod machine;
 mod report;
-mod server;
+pub(crate) mod server;
 
 use crate::Trouble;
 use crate::cli::{Bench, Common, Rows, Sagas};
@@ -78,7 +78,10 @@ impl Bencher {
     fn server(&self, name: &str) -> Result<Server, Trouble> {
         match &self.common.url {
             Some(url) => Server::at(url),
-            None => Server::start(&self.common.data, name, self.common.workers),
+            None => {
+                let folder = format!("alpes-bench-{}-{name}", std::process::id());
+                Server::start(&self.common.data.join(folder), self.common.workers)
+            }
         }
     }
 

@@ -8,13 +8,17 @@ use crate::settings::{ServerFlags, Show};
 
 /// Business processes whose steps all happen or are all undone.
 #[derive(Debug, Parser)]
-#[command(name = "alpes", version, args_conflicts_with_subcommands = true)]
+#[command(name = "alpes", version, args_conflicts_with_subcommands = true, after_help = STATUSES)]
 pub struct Cli {
     #[command(flatten)]
     pub serve: ServerFlags,
     #[command(subcommand)]
     pub command: Option<Command>,
 }
+
+/// What the program ends with, for scripts.
+const STATUSES: &str = "Status: 0 done, 1 it failed or was refused, 2 the command line or a setting is wrong, 3 there is no such thing, \
+     4 no server answers, 5 a watched saga ended otherwise than completed";
 
 /// What the binary can do.
 #[derive(Debug, Subcommand)]
@@ -23,6 +27,18 @@ pub enum Command {
     Serve(ServerFlags),
     /// Show each setting, its value and where that comes from
     Config(Show),
+    /// Make brands, campaigns and partners to look at, one saga of each outcome
+    Demo(crate::demo::Demo),
+    /// Say what is wrong and what to do about it, one line each; status 1 when something is
+    Doctor(crate::doctor::Doctor),
+    /// See where the sagas of a running server stand
+    #[command(subcommand)]
+    Sagas(crate::sagas::Command),
+    /// Print what completes commands in a shell: `alpes completions bash > ~/.local/share/bash-completion/completions/alpes`
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
     /// Measure this machine: a server of its own in a new data directory, driven over HTTP
     Bench {
         #[command(subcommand)]

@@ -4,16 +4,19 @@
 //! is what can be decided about it; [`mod@bench`] starts a server and drives it over HTTP. [`contexts`] is the list of what runs: a new
 //! context is one line there.
 
-use std::io::Write;
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 use seedwork::Context;
 
 pub mod bench;
 mod cli;
+mod client;
+mod demo;
+mod doctor;
 pub mod lock;
 mod print;
+mod sagas;
 pub mod serve;
 pub mod settings;
 mod trouble;
@@ -33,8 +36,9 @@ pub fn main() -> ExitCode {
     match run(Cli::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(trouble) => {
-            // If even this cannot be written, the status still tells.
-            let _unseen = writeln!(std::io::stderr(), "alpes: {trouble}");
+            if !trouble.to_string().is_empty() {
+                print::note(&trouble.to_string());
+            }
             ExitCode::from(trouble.status() as u8)
         }
     }
@@ -48,6 +52,15 @@ fn run(cli: Cli) -> Result<(), Trouble> {
             serve::run(&settings)
         }
         Command::Config(asked) => settings::show(&asked),
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "alpes", &mut script);
+            print::text(&String::from_utf8_lossy(&script));
+            Ok(())
+        }
+        Command::Demo(asked) => demo::run(&asked),
+        Command::Doctor(asked) => doctor::run(&asked),
+        Command::Sagas(asked) => sagas::run(&asked),
         Command::Bench { what } => {
             log(&settings::EveryFlag::default().settings()?)?;
             bench::run(what)
@@ -56,7 +69,7 @@ fn run(cli: Cli) -> Result<(), Trouble> {
 }
 
 /// Tracing goes to the standard error; `log.level` says how much.
-fn log(settings: &Settings) -> Result<(), Trouble> {
+pub(crate) fn log(settings: &Settings) -> Result<(), Trouble> {
     use tracing_subscriber::EnvFilter;
     let filter = EnvFilter::try_new(settings.log_level.to_string())
         .map_err(|error| Trouble::new(format!("log.level is not understood ({error})")))?;

@@ -1,8 +1,8 @@
 //! The data directory, and the lock that keeps a second process out of it.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{Read, Seek, SeekFrom, Write};
-use std::net::SocketAddr;
+use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use crate::trouble::Trouble;
@@ -42,7 +42,7 @@ impl DataDirectory {
                 let mut text = String::new();
                 // Who holds it is a courtesy; that somebody does is certain.
                 let holder = match lock.read_to_string(&mut text) {
-                    Ok(_) => holder(&text),
+                    Ok(_) => told(&text),
                     Err(_) => None,
                 };
                 let holder = holder.map_or_else(
@@ -96,8 +96,68 @@ impl Drop for DataDirectory {
     }
 }
 
+/// Who holds a data directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Holder {
+    /// A server that listens.
+    Server {
+        /// Where.
+        address: SocketAddr,
+        /// Its process.
+        process: u32,
+    },
+    /// A process that does not listen yet.
+    Starting,
+    /// Nobody.
+    Nobody {
+        /// The process that held it last and could not say goodbye: it was killed, or the machine went down.
+        died: Option<u32>,
+    },
+}
+
+/// Who holds a data directory, if anybody does. Nothing is changed.
+///
+/// # Errors
+/// When its lock file is there but cannot be read.
+pub fn holder(folder: &Path) -> Result<Holder, Trouble> {
+    let path = folder.join("lock");
+    let unreadable = |error: std::io::Error| {
+        Trouble::new(format!("cannot read {} ({error}): set its rights, or name another directory with --data", path.display()))
+    };
+    let mut lock = match File::open(&path) {
+        Ok(lock) => lock,
+        // What leads there may be missing, or be no directory.
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+            return Ok(Holder::Nobody { died: None });
+        }
+        Err(error) => return Err(unreadable(error)),
+    };
+    let free = match lock.try_lock_shared() {
+        Ok(()) => true,
+        Err(TryLockError::WouldBlock) => false,
+        Err(TryLockError::Error(error)) => return Err(unreadable(error)),
+    };
+    let mut text = String::new();
+    lock.read_to_string(&mut text).map_err(unreadable)?;
+    Ok(match (free, told(&text)) {
+        (true, died) => Holder::Nobody { died: died.map(|(_, process)| process) },
+        (false, None) => Holder::Starting,
+        (false, Some((address, process))) => Holder::Server { address: reachable(address), process },
+    })
+}
+
+/// Whoever listens on all addresses of this machine can be reached on its own.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    let own = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        other => other,
+    };
+    SocketAddr::new(own, address.port())
+}
+
 /// What a lock file tells: the address and the process.
-fn holder(text: &str) -> Option<(SocketAddr, u32)> {
+fn told(text: &str) -> Option<(SocketAddr, u32)> {
     let (address, process) = text.trim().split_once(' ')?;
     Some((address.parse().ok()?, process.parse().ok()?))
 }
@@ -108,9 +168,9 @@ mod tests {
 
     #[test]
     fn a_lock_file_names_its_holder_or_says_nothing() {
-        assert_eq!(holder("127.0.0.1:8000 4242\n"), Some((SocketAddr::from(([127, 0, 0, 1], 8000)), 4242)));
+        assert_eq!(told("127.0.0.1:8000 4242\n"), Some((SocketAddr::from(([127, 0, 0, 1], 8000)), 4242)));
         for text in ["", "\n", "127.0.0.1:8000", "localhost 12", "127.0.0.1:8000 me"] {
-            assert_eq!(holder(text), None, "{text:?}");
+            assert_eq!(told(text), None, "{text:?}");
         }
     }
 
@@ -125,8 +185,14 @@ mod tests {
         assert!(running.contains("http://127.0.0.1:8123"), "{running}");
         assert!(running.contains(&format!("process {}", std::process::id())), "{running}");
         assert!(running.contains("--data"), "{running}");
+        let address = SocketAddr::from(([127, 0, 0, 1], 8123));
+        assert_eq!(super::holder(&folder), Ok(Holder::Server { address, process: std::process::id() }));
         drop(first);
+        assert_eq!(super::holder(&folder), Ok(Holder::Nobody { died: None }));
+        assert_eq!(super::holder(&folder.join("nowhere")), Ok(Holder::Nobody { died: None }));
         assert_eq!(fs::read_to_string(folder.join("lock")).unwrap(), "");
+        fs::write(folder.join("lock"), "127.0.0.1:8123 42\n").unwrap();
+        assert_eq!(super::holder(&folder), Ok(Holder::Nobody { died: Some(42) }), "it was killed");
         drop(DataDirectory::take(&folder).unwrap());
         fs::remove_dir_all(folder).unwrap();
     }

@@ -29,6 +29,8 @@ pub use resolve::{Origin, Resolved};
 pub use show::{Show, show};
 pub use values::{Address, Levels, Maybe, Period};
 
+use wire::values::Actor;
+
 use crate::trouble::Trouble;
 
 /// Who reads a setting: which commands have its flag.
@@ -149,6 +151,7 @@ settings! {
     Server "opening_limit" opening_limit: u64 = "1000000", Form::Whole(0, 1_000_000_000_000), "Major units that a brand may reserve in each currency until its limit is set";
     Client "url" url: Maybe<Address> = "none", Form::Text("URL", "an address such as http://127.0.0.1:8000, or none"), "The server that commands ask; none means the one that holds the data directory";
     Client "timeout" timeout: Period = "10s", Form::Text("TIME", "a time such as 500ms, 10s, 5m, 12h or 30d"), "How long a command waits for each answer of the server";
+    Client "actor" actor: Actor = "local", Form::Text("NAME", "a name of 1 to 128 printable characters"), "Who decides; kept with each decision";
     Everyone "log.level" log_level: Levels = "warn", Form::Text("LEVEL", "error, warn, info, debug, trace or off, or target=level, several with commas between"), "What is told on the standard error";
 }
 

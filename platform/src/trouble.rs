@@ -10,6 +10,12 @@ pub enum Exit {
     Failed = 1,
     /// The command line, a variable or the file of settings is wrong.
     Usage = 2,
+    /// There is no such thing.
+    NotFound = 3,
+    /// No server runs there, or it does not answer.
+    NoServer = 4,
+    /// A saga that was watched ended otherwise than completed.
+    OtherEnd = 5,
 }
 
 /// One line that says what is wrong and what to do about it. The program prints it and ends with its status.
@@ -29,6 +35,11 @@ impl Trouble {
     #[must_use]
     pub fn exit(self, status: Exit) -> Trouble {
         Trouble { status, ..self }
+    }
+
+    /// A status, when all that is to be said has been printed already.
+    pub fn silent(status: Exit) -> Trouble {
+        Trouble { text: String::new(), status }
     }
 
     /// What the program ends with.

@@ -1,4 +1,4 @@
-//! The server that is measured: a process of its own, in a new data directory that is deleted afterwards.
+//! A server of one's own: a process, in a new data directory that is deleted afterwards.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -9,7 +9,7 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use super::machine::Gauge;
 use crate::trouble::Trouble;
 
-/// A server to measure.
+/// A server to drive.
 #[derive(Debug)]
 pub struct Server {
     /// Where it listens.
@@ -29,26 +29,25 @@ struct Own {
 }
 
 impl Server {
-    /// Starts this very binary in a new directory below `parent`, and waits until it listens.
+    /// Starts this very binary in a new directory, and waits until it listens.
     ///
     /// # Errors
     /// When it does not start; what it said itself stands on the standard error.
-    pub fn start(parent: &Path, name: &str, workers: Option<u16>) -> Result<Server, Trouble> {
-        let folder = parent.join(format!("alpes-bench-{}-{name}", std::process::id()));
+    pub fn start(folder: &Path, workers: Option<u16>) -> Result<Server, Trouble> {
         let binary =
             std::env::current_exe().map_err(|error| Trouble::new(format!("cannot find this program's own file: {error}")))?;
         let mut command = Command::new(binary);
-        command.args(["serve", "--port", "0", "--data"]).arg(&folder);
+        command.args(["serve", "--port", "0", "--data"]).arg(folder);
         if let Some(workers) = workers {
             command.arg("--workers").arg(workers.to_string());
         }
         command.stdin(Stdio::null()).stdout(Stdio::piped());
-        let mut child = command.spawn().map_err(|error| Trouble::new(format!("cannot start a server to measure: {error}")))?;
-        let Some(out) = child.stdout.take() else { return Err(Trouble::new("the server to measure has no standard output")) };
+        let mut child = command.spawn().map_err(|error| Trouble::new(format!("cannot start a server: {error}")))?;
+        let Some(out) = child.stdout.take() else { return Err(Trouble::new("the server has no standard output")) };
         let mut says = BufReader::new(out);
         let address = listening(&mut says);
-        let gauge = Gauge::new(Some(child.id()), parent);
-        let own = Own { child, folder, _says: says };
+        let gauge = Gauge::new(Some(child.id()), folder);
+        let own = Own { child, folder: folder.to_owned(), _says: says };
         // From here on `own` stops the server and deletes its directory, however this ends.
         let address = address?;
         Ok(Server { address, gauge, _own: Some(own) })
@@ -76,9 +75,9 @@ fn listening(says: &mut impl BufRead) -> Result<SocketAddr, Trouble> {
     loop {
         line.clear();
         match says.read_line(&mut line) {
-            Ok(0) => return Err(Trouble::new("the server to measure has ended instead of listening")),
+            Ok(0) => return Err(Trouble::new("the server has ended instead of listening")),
             Ok(_) => {}
-            Err(error) => return Err(Trouble::new(format!("cannot hear the server to measure: {error}"))),
+            Err(error) => return Err(Trouble::new(format!("cannot hear the server: {error}"))),
         }
         let address = line.split_once("http://").and_then(|(_, rest)| rest.split_whitespace().next()?.parse().ok());
         if let Some(address) = address {
@@ -90,12 +89,12 @@ fn listening(says: &mut impl BufRead) -> Result<SocketAddr, Trouble> {
 impl Drop for Own {
     fn drop(&mut self) {
         if let Err(error) = self.child.kill().and_then(|()| self.child.wait()) {
-            tracing::warn!(%error, process = self.child.id(), "the server that was measured could not be ended");
+            tracing::warn!(%error, process = self.child.id(), "the server could not be ended");
         }
         if let Err(error) = fs::remove_dir_all(&self.folder)
             && error.kind() != std::io::ErrorKind::NotFound
         {
-            tracing::warn!(%error, folder = %self.folder.display(), "the data of the server that was measured could not be deleted");
+            tracing::warn!(%error, folder = %self.folder.display(), "the data of the server could not be deleted");
         }
     }
 }

@@ -1,12 +1,16 @@
 //! The server as a process, and everything that can happen to one: killed, told to stop, started twice, a full disk, a damaged or
 //! locked file, a watch on its system calls.
 
+mod completions;
 mod damaged;
+mod demo;
 mod disk_full;
+mod doctor;
 mod flushed;
 mod killed;
 mod load;
 mod measured;
+mod sagas;
 mod settings;
 mod started;
 mod stopped;

@@ -1,0 +1,60 @@
+//! Whether a server runs, answers and is ready.
+
+use seedwork::clock::{Clock, SystemClock};
+
+use super::Finding;
+use crate::client::Client;
+use crate::lock::Holder;
+use crate::settings::Settings;
+
+/// What runs on a data directory.
+pub(super) fn runs(settings: &Settings, holder: &Holder) -> Vec<Finding> {
+    let shown = settings.data.display();
+    let start = "`alpes serve` starts one";
+    let finding = match holder {
+        Holder::Server { address, process } => {
+            let running = Finding::good("server", format!("process {process} holds {shown} and listens on http://{address}"));
+            let mut findings = vec![running];
+            findings.extend(answers(&Client::at(format!("http://{address}"), settings)));
+            return findings;
+        }
+        Holder::Starting => Finding::advice(
+            "server",
+            format!("a process holds {shown} and does not listen yet"),
+            "ask again in a moment; if it stays so, look at what it says",
+        ),
+        Holder::Nobody { died: Some(process) } => Finding::advice(
+            "server",
+            format!(
+                "none runs on {shown}; process {process}, which held it last, ended without stopping (killed, or the machine went down)"
+            ),
+            format!("nothing that was acknowledged is lost, {start} and takes the lock over"),
+        ),
+        Holder::Nobody { died: None } => Finding::good("server", format!("none runs on {shown}; {start}")),
+    };
+    vec![finding]
+}
+
+/// Whether a server answers, and is ready.
+pub(super) fn answers(client: &Client) -> Vec<Finding> {
+    let clock = SystemClock::default();
+    let timed = |path: &str| {
+        let from = clock.monotonic();
+        client.get(path).map(|_| (clock.monotonic() - from).as_secs_f64() * 1000.0)
+    };
+    match timed("/healthz") {
+        Err(trouble) => vec![Finding::wrong("answers", trouble.to_string(), "look at what it says on its standard error")],
+        Ok(milliseconds) => {
+            let answers = Finding::good("answers", format!("{} answers in {milliseconds:.1} ms", client.base()));
+            let ready = match timed("/readyz") {
+                Ok(_) => Finding::good("ready", "it takes commands and reads its store"),
+                Err(trouble) => Finding::wrong(
+                    "ready",
+                    format!("it takes no commands: {trouble}"),
+                    "wait a second if it is busy; otherwise look at what it says on its standard error",
+                ),
+            };
+            vec![answers, ready]
+        }
+    }
+}
