@@ -2,7 +2,6 @@
 
 use std::fmt::Display;
 
-use axum::Router;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, StatusCode};
@@ -18,10 +17,11 @@ use crate::answer::{json, said, tagged, written};
 use crate::asked::Asked;
 use crate::body::{self, JSON};
 use crate::problem::{Fields, Problem};
+use crate::routes::Routes;
 use crate::submit::{Kind, Settled, submit};
 
-pub(crate) fn routes() -> Router<Shared> {
-    Router::new().route("/v1/brands/{id}/accounts/{currency}", get(one).put(set))
+pub(crate) fn routes() -> Routes {
+    Routes::new().route("/v1/brands/{id}/accounts/{currency}", get(one).put(set))
 }
 
 const FIELDS: Fields = campaign::http::field;

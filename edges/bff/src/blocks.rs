@@ -1,6 +1,5 @@
 //! Blocks: raised, lifted and read; and the events of enrolments, read.
 
-use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
@@ -14,11 +13,12 @@ use crate::answer::{at, json, said, tagged, written};
 use crate::asked::Asked;
 use crate::body::{self, JSON};
 use crate::problem::{Fields, Problem};
+use crate::routes::Routes;
 use crate::submit::{Kind, Settled, submit};
 use crate::{Edge, Id, Shared};
 
-pub(crate) fn routes() -> Router<Shared> {
-    Router::new()
+pub(crate) fn routes() -> Routes {
+    Routes::new()
         .route("/v1/blocks", post(block))
         .route("/v1/blocks/{id}", get(one).delete(unblock))
         .route("/v1/events/{id}", get(event))

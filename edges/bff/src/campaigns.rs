@@ -1,6 +1,5 @@
 //! Campaigns: registered, read, cancelled, paused, resumed and finished.
 
-use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::Response;
@@ -17,11 +16,12 @@ use crate::asked::Asked;
 use crate::body::{self, JSON};
 use crate::pages::{self, Page};
 use crate::problem::{Fields, Problem};
+use crate::routes::Routes;
 use crate::submit::{Kind, Settled, submit};
 use crate::{Edge, Id, Shared, ids};
 
-pub(crate) fn routes() -> Router<Shared> {
-    Router::new()
+pub(crate) fn routes() -> Routes {
+    Routes::new()
         .route("/v1/campaigns", post(register).get(list))
         .route("/v1/campaigns/{id}", get(one))
         .route("/v1/campaigns/{id}/cancel", post(cancel))

@@ -1,6 +1,5 @@
 //! What became of a command, by its id.
 
-use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -12,10 +11,11 @@ use wire::values::Timestamp;
 
 use crate::answer::{Reason, json, written};
 use crate::problem::{Fields, Problem};
+use crate::routes::Routes;
 use crate::{Shared, Text};
 
-pub(crate) fn routes() -> Router<Shared> {
-    Router::new().route("/v1/commands/{id}", get(one))
+pub(crate) fn routes() -> Routes {
+    Routes::new().route("/v1/commands/{id}", get(one))
 }
 
 /// A command, as it is answered. `status` is accepted, done, refused or dead-letter.

@@ -1,18 +1,19 @@
 //! Where to begin, and whether the server lives and can work.
 
+use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::get;
-use axum::{Json, Router};
 use serde_json::{Value, json};
 
 use crate::Shared;
 use crate::answer::document;
 use crate::problem::Problem;
+use crate::routes::Routes;
 
-pub(crate) fn routes() -> Router<Shared> {
-    Router::new().route("/", get(index)).route("/healthz", get(healthy)).route("/readyz", get(ready))
+pub(crate) fn routes() -> Routes {
+    Routes::new().route("/", get(index)).route("/healthz", get(healthy)).route("/readyz", get(ready))
 }
 
 async fn index() -> Json<Value> {

@@ -19,6 +19,8 @@ use seedwork::view::Read;
 use tokio::sync::Semaphore;
 use tower_http::catch_panic::CatchPanicLayer;
 
+use crate::routes::Routes;
+
 mod accounts;
 mod answer;
 mod asked;
@@ -29,10 +31,12 @@ mod commands;
 mod contracts;
 mod health;
 mod ids;
+pub mod openapi;
 mod operate;
 mod pages;
 mod partners;
 mod problem;
+mod routes;
 mod sagas;
 mod serve;
 mod submit;
@@ -104,18 +108,27 @@ impl Bff {
             campaigns,
             words,
         };
-        let routes = Router::new()
-            .merge(health::routes())
-            .merge(campaigns::routes())
-            .merge(partners::routes())
-            .merge(blocks::routes())
-            .merge(accounts::routes())
-            .merge(sagas::routes())
-            .merge(operate::routes())
-            .merge(commands::routes())
-            .merge(contracts::seed_003::routes());
-        guarded(routes).with_state(Arc::new(edge))
+        guarded(routes().router).with_state(Arc::new(edge))
     }
+}
+
+/// Every path that is served, with parameters in braces; the methods of each are in the header `Allow` of its 405.
+pub fn paths() -> Vec<String> {
+    routes().paths
+}
+
+fn routes() -> Routes {
+    Routes::new()
+        .merge(health::routes())
+        .merge(openapi::routes())
+        .merge(campaigns::routes())
+        .merge(partners::routes())
+        .merge(blocks::routes())
+        .merge(accounts::routes())
+        .merge(sagas::routes())
+        .merge(operate::routes())
+        .merge(commands::routes())
+        .merge(contracts::seed_003::routes())
 }
 
 /// Answers what no route does: other paths, other methods, and panics.

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::request::Parts;
 use axum::http::{StatusCode, Uri};
@@ -21,11 +20,12 @@ use crate::asked::Asked;
 use crate::body::{self, JSON, Whole, busy};
 use crate::pages::{self, Page};
 use crate::problem::Problem;
+use crate::routes::Routes;
 use crate::submit::FIRST_MAX;
 use crate::{Edge, Shared};
 
-pub(crate) fn routes() -> Router<Shared> {
-    Router::new().route("/v1/operations", get(list))
+pub(crate) fn routes() -> Routes {
+    Routes::new().route("/v1/operations", get(list))
 }
 
 /// The longest reason, in characters.

@@ -1,6 +1,5 @@
 //! Partners: banned and unbanned; partners and their enrolments, read.
 
-use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
@@ -15,11 +14,12 @@ use crate::answer::{json, said, tagged, written};
 use crate::asked::Asked;
 use crate::body::{self, JSON};
 use crate::problem::{Fields, Problem};
+use crate::routes::Routes;
 use crate::submit::{Kind, Settled, submit};
 use crate::{Edge, Id, Shared};
 
-pub(crate) fn routes() -> Router<Shared> {
-    Router::new()
+pub(crate) fn routes() -> Routes {
+    Routes::new()
         .route("/v1/partners/{id}", get(one))
         .route("/v1/partners/{id}/ban", post(ban))
         .route("/v1/partners/{id}/unban", post(unban))

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::{StatusCode, Uri};
 use axum::response::Response;
@@ -21,14 +20,15 @@ use crate::body;
 use crate::operate;
 use crate::pages::{self, Page};
 use crate::problem::Problem;
+use crate::routes::Routes;
 use crate::{Shared, Text};
 
 mod told;
 
 use told::{Summary, Told};
 
-pub(crate) fn routes() -> Router<Shared> {
-    Router::new()
+pub(crate) fn routes() -> Routes {
+    Routes::new()
         .route("/v1/sagas", get(list))
         .route("/v1/sagas/{id}", get(one))
         .route("/v1/sagas/{id}/retry", post(retry))

@@ -5,7 +5,6 @@
 
 use std::borrow::Cow;
 
-use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::Response;
@@ -22,6 +21,7 @@ use crate::body;
 use crate::campaigns::{next, page, send};
 use crate::pages::{self, Page};
 use crate::problem::Problem;
+use crate::routes::Routes;
 use crate::{Id, Shared};
 
 /// How `ñ` is spelled in paths: as it is, percent-encoded in either case, and as those write who have no such key.
@@ -46,15 +46,20 @@ const WORDS: &[(&str, &str)] = &[
     ("profile", "informacion_perfil"),
 ];
 
-pub(crate) fn routes() -> Router<Shared> {
-    let mut routes = Router::new();
-    for n in N {
-        for command in COMMAND {
-            routes = routes.route(&format!("/campa{n}a-{command}"), post(register));
-        }
-        routes = routes.route(&format!("/campa{n}a-query"), get(list)).route(&format!("/campa{n}a-query/{{id}}"), get(one));
-    }
-    routes
+pub(crate) fn routes() -> Routes {
+    let routes = command_paths().iter().fold(Routes::new(), |routes, path| routes.route(path, post(register)));
+    let routes = query_paths("").iter().fold(routes, |routes, path| routes.route(path, get(list)));
+    query_paths("/{id}").iter().fold(routes, |routes, path| routes.route(path, get(one)))
+}
+
+/// Every spelling of the path that commands go to.
+pub(crate) fn command_paths() -> Vec<String> {
+    N.iter().flat_map(|n| COMMAND.map(|command| format!("/campa{n}a-{command}"))).collect()
+}
+
+/// Every spelling of the path of queries, with this behind it.
+pub(crate) fn query_paths(rest: &str) -> Vec<String> {
+    N.iter().map(|n| format!("/campa{n}a-query{rest}")).collect()
 }
 
 #[derive(Deserialize)]

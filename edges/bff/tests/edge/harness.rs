@@ -7,9 +7,10 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::{Body, to_bytes};
+use axum::body::{Body, Bytes, to_bytes};
 use axum::http::{HeaderMap, Request, StatusCode};
 use bff::Bff;
+use hyper::body::Body as _;
 use seedwork::Context;
 use seedwork::broker::Embedded;
 use seedwork::clock::{Chance, Clock, SystemClock};
@@ -20,6 +21,8 @@ use seedwork::store::sqlite::{Readers, Sqlite};
 use seedwork::view::Read;
 use serde_json::Value;
 use tower::ServiceExt;
+
+use crate::described;
 
 /// The edge and what stands behind it; stopped and its folder deleted when it goes.
 pub struct Edge {
@@ -95,7 +98,10 @@ impl Edge {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        answer(self.router.clone().oneshot(request.body(body.into()).unwrap()).await.unwrap()).await
+        let (body, sent) = whole(body.into()).await;
+        let answer = answer(self.router.clone().oneshot(request.body(body).unwrap()).await.unwrap()).await;
+        described::check(method, path, sent.as_deref(), &answer);
+        answer
     }
 
     pub async fn get(&self, path: &str) -> Answer {
@@ -122,6 +128,15 @@ impl Edge {
         }
         panic!("the saga {saga} does not end");
     }
+}
+
+/// A body that is there already, and its bytes; one that is still to come is left as it is.
+async fn whole(body: Body) -> (Body, Option<Bytes>) {
+    if body.size_hint().exact().is_none() {
+        return (body, None);
+    }
+    let bytes = to_bytes(body, usize::MAX).await.unwrap();
+    (Body::from(bytes.clone()), Some(bytes))
 }
 
 pub async fn answer(response: axum::response::Response) -> Answer {

@@ -1,8 +1,10 @@
 //! The edge from outside, over a real executor: what goes in, what comes out, and every way to say no.
 
 mod bad_input;
+mod described;
 mod harness;
 mod idempotency;
+mod openapi;
 mod operating;
 mod outcomes;
 mod reading;

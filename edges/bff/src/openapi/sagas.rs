@@ -1,0 +1,165 @@
+//! Sagas.
+
+use seedwork::operator::State;
+use serde_json::{Value, json};
+use wire::values::ID_MAX_PARTS;
+
+use super::Area;
+use super::operation::{Operation, decide, get};
+use super::schema::{about, any_id, any_text, instant, joined, list, number, object, of, page, text, word};
+use crate::operate::REASON_MAX_CHARS;
+
+pub(super) fn area() -> Area {
+    Area {
+        name: "sagas",
+        text: "Processes whose steps all happen or are all undone: where each stands, and what an operator may do about it.",
+        operations: operations(),
+        schemas: schemas(),
+    }
+}
+
+fn operations() -> Vec<Operation> {
+    vec![
+        get("/v1/sagas", "listSagas", "List sagas")
+            .query("key", any_id(), "Only those that live under this key: a campaign's id.")
+            .like("c-12345")
+            .query("status", word(State::ALL.iter().map(|(name, _)| *name)), "Only those that stand so.")
+            .query("name", any_text(), "Only those of this name: campaign.registration.")
+            .query("context", any_text(), "Only those that this context runs.")
+            .query("order", word(["newest", "oldest"]), "Which stand first; the newest when it is left out.")
+            .pages()
+            .answers(200, "SagaPage", "A page of sagas.")
+            .leads_to("getSaga", "id", "/items/0/id")
+            .leads_to("retrySaga", "id", "/items/0/id")
+            .leads_to("resolveSaga", "id", "/items/0/id")
+            .leads_to("abortSaga", "id", "/items/0/id"),
+        get("/v1/sagas/{id}", "getSaga", "A saga")
+            .says("With its plan as it stands, what would be undone if it failed now, and its log.")
+            .part("id", joined(2, ID_MAX_PARTS), "c-12345~01890a5d", "The key that it lives under, `~`, and a minted part.")
+            .no(&[404])
+            .answers(200, "Saga", "The saga."),
+        of_one(decide("/v1/sagas/{id}/retry", "retrySaga", "Send the row of a saga again"))
+            .says("Open for a row that is stuck or past its deadline.")
+            .takes("Why", false, &[("with a reason", json!({"reason": "the bank is back"}))]),
+        of_one(decide("/v1/sagas/{id}/resolve", "resolveSaga", "Record what an operator found"))
+            .says(
+                "Open for a row that is stuck or past its deadline. At the pivot `outcome` says whether it happened; elsewhere it is \
+                 left out, and the saga goes on and ends with an exception that bears the operator's name.",
+            )
+            .takes("Found", true, &[("done by hand", json!({"reason": "cancelled by telephone"}))]),
+        of_one(decide("/v1/sagas/{id}/abort", "abortSaga", "Undo a saga"))
+            .says("Open until the pivot's command has been sent.")
+            .takes("WhyIndeed", true, &[("with a reason", json!({"reason": "nobody wants it"}))]),
+        get("/v1/operations", "listOperations", "What operators decided")
+            .says("Who, when, why, and what came of it. The newest first.")
+            .query("about", any_text(), "Only those about this: a saga, a dead letter, a subscription.")
+            .pages()
+            .answers(200, "OperationPage", "A page of decisions."),
+    ]
+}
+
+fn of_one(operation: Operation) -> Operation {
+    operation
+        .part("id", joined(2, ID_MAX_PARTS), "c-12345~01890a5d", "The key that it lives under, `~`, and a minted part.")
+        .no(&[404])
+        .answers(200, "Saga", "The saga as it is now, with what was written down.")
+        .quiet(409)
+}
+
+/// The members of a saga in a list.
+fn summary() -> (Value, Value) {
+    let why = object(
+        json!({"row": number(1), "index": number(0), "code": any_text(), "message": any_text()}),
+        json!({"step": about(any_text(), "the command that was refused"), "field": any_text(), "details": json!({})}),
+    );
+    let required = json!({
+        "id": joined(2, ID_MAX_PARTS),
+        "key": any_id(),
+        "name": any_text(),
+        "version": number(1),
+        "context": any_text(),
+        "status": about(
+            word(["running", "undoing", "completed", "undone", "stuck"]),
+            "stuck: nothing more is sent until an operator decides",
+        ),
+        "row": about(number(0), "the row that is being done, or undone; 0 when all of it is undone"),
+        "started": instant(),
+        "updated": instant(),
+        "actor": any_text(),
+        "command": about(any_text(), "the command that started it"),
+        "correlation": any_text(),
+    });
+    let optional = json!({
+        "stage": about(word(["running", "undoing", "completed", "undone"]), "where it is stuck"),
+        "late": about(json!({"type": "boolean"}), "whether its row has passed its deadline and still waits"),
+        "rows": number(1),
+        "reason": about(why, "why it turned round"),
+        "exceptions": about(list(of("Exception")), "what operators signed instead of an answer"),
+    });
+    (required, optional)
+}
+
+fn merged(one: &Value, other: Value) -> Value {
+    let mut all = one.as_object().cloned().unwrap_or_default();
+    if let Value::Object(other) = other {
+        all.extend(other);
+    }
+    all.into()
+}
+
+fn schemas() -> Vec<(&'static str, Value)> {
+    let nullable = || json!({"type": ["string", "null"]});
+    let counts = || {
+        let count = || number(1);
+        object(
+            json!({}),
+            json!({"sent": count(), "done": count(), "refused": count(), "dead_letters": count(), "resolved": count()}),
+        )
+    };
+    let row = object(
+        json!({
+            "row": number(1),
+            "phase": word(["start", "step", "pivot", "then"]),
+            "context": any_text(),
+            "command": nullable(),
+            "undo": nullable(),
+            "within_seconds": number(0),
+            "status": word(["done", "running", "remaining", "undoing", "undone", "refused", "sent", "not reached"]),
+        }),
+        json!({
+            "children": number(0),
+            "steps": about(counts(), "how many of its commands stand where"),
+            "undos": about(counts(), "how many of its compensations stand where"),
+        }),
+    );
+    let undo = object(json!({"row": number(1), "undo": any_text(), "context": any_text(), "children": number(1)}), json!({}));
+    let entry = json!({"row": number(0), "what": any_text()});
+    let more = json!({"index": number(0), "detail": any_text(), "actor": any_text()});
+    let line = object(merged(&entry, json!({"at": instant()})), more.clone());
+    let (required, optional) = summary();
+    let whole = json!({
+        "plan": list(row),
+        "undo_if_failed_now": about(list(undo), "what would be undone, nearest first; nothing after the pivot"),
+        "log": list(line),
+        "possible": about(list(word(["retry", "resolve", "abort"])), "what an operator may do now"),
+    });
+    let did = json!({"did": about(list(object(entry, more)), "what was written down of the decision that this answers")});
+    let saga = object(merged(&required, whole), merged(&optional, did));
+    let reason = || text(1, REASON_MAX_CHARS);
+    let outcome = about(word(["happened", "did-not-happen"]), "at the pivot only");
+    let operation = object(
+        json!({"at": instant(), "actor": any_text(), "decision": any_text(), "about": any_text(), "told": json!({})}),
+        json!({"reason": any_text()}),
+    );
+    let summary = object(required, optional);
+    vec![
+        ("SagaSummary", summary),
+        ("SagaPage", page(of("SagaSummary"))),
+        ("Saga", saga),
+        ("Why", object(json!({}), json!({"reason": reason()}))),
+        ("WhyIndeed", object(json!({"reason": reason()}), json!({}))),
+        ("Found", object(json!({"reason": reason()}), json!({"outcome": outcome}))),
+        ("Operation", operation),
+        ("OperationPage", page(of("Operation"))),
+    ]
+}
