@@ -107,11 +107,18 @@ struct Held {
     epoch: u64,
     position: u64,
     destinations: BTreeMap<Destination, Place>,
-    marks: BTreeMap<Route, Place>,
+    marks: BTreeMap<Route, Mark>,
     lanes: Lanes,
     /// Routes whose mark has been missing a row since when.
     gaps: BTreeMap<Route, Duration>,
     relay: Relay,
+}
+
+/// The last row taken on a route, and whether this batch took it.
+#[derive(Clone, Copy)]
+struct Mark {
+    place: Place,
+    moved: bool,
 }
 
 /// See the module's text.
@@ -248,7 +255,7 @@ impl Executor {
             position: taken.head.map_or(0, |head| head.position),
             relay: Relay::new(partition, taken.relayed, taken.head, &taken.destinations, now),
             destinations: taken.destinations.into_iter().collect(),
-            marks: taken.marks.iter().cloned().collect(),
+            marks: taken.marks.iter().map(|(route, place)| (route.clone(), Mark { place: *place, moved: false })).collect(),
             lanes: Lanes::of(taken.waiting),
             gaps: BTreeMap::new(),
         });
@@ -343,7 +350,7 @@ impl Executor {
                 if now.saturating_sub(*since) >= inbox::GAP {
                     *since = now;
                     self.counters.gap_alarms += 1;
-                    let mark = held.marks.get(route).copied();
+                    let mark = held.marks.get(route).map(|mark| mark.place);
                     tracing::warn!(from = %route.from, topic = %route.to.topic, ?mark, "rows are missing: asking the producer to turn back");
                     self.broker.turn_back(route, mark);
                 }

@@ -58,8 +58,7 @@ impl Embedded {
     /// Puts rows that have not been handed on before where their readers find them.
     fn hand(&mut self, rows: &[LogRow]) {
         for row in rows {
-            let handed = self.handed.get_mut(&row.route.from);
-            match handed {
+            match self.handed.get_mut(&row.route.from) {
                 Some(handed) if *handed >= row.place => continue,
                 Some(handed) => *handed = row.place,
                 None => drop(self.handed.insert(row.route.from.clone(), row.place)),
@@ -195,6 +194,52 @@ mod tests {
     fn it_passes_the_suite_whatever_fits_into_its_memory() {
         for memory in [MEMORY, 16, 1, 0] {
             contract::check(&mut Small(memory));
+        }
+    }
+
+    #[test]
+    fn a_row_that_is_handed_on_as_its_commit_begins_is_heard_once_and_comes_again_to_whoever_begins_anew() {
+        let lot = Partition { context: "lot".into(), number: 0 };
+        let to = Destination { topic: "lot.events".into(), partition: 0 };
+        let route = Route { from: lot.clone(), to: to.clone() };
+        let mut store = crate::store::Sqlite::memory().unwrap();
+        store.open(&crate::store::Schema::default()).unwrap();
+        let subscription = Subscription { reader: lot.clone(), to };
+        for memory in [MEMORY, 0] {
+            let mut broker = Embedded::with_memory(vec![lot.clone()], memory);
+            broker.subscribe(&subscription, &[], &mut store).unwrap();
+            let row = LogRow {
+                route: route.clone(),
+                place: Place { epoch: 1, position: 1 },
+                predecessor: None,
+                raw: std::sync::Arc::from(&b"{}"[..]),
+                packet: None,
+                times: [0; 3],
+            };
+            let mut heard = |broker: &mut Embedded| {
+                let mut into = Vec::new();
+                broker.hear(9, &mut store, &mut into).unwrap();
+                into.len()
+            };
+            assert_eq!(broker.ahead(std::slice::from_ref(&row)), memory > 0);
+            // Without memory it must be read from the log, where it is not yet: that is no reason to forget it.
+            assert_eq!(heard(&mut broker), memory.min(1));
+            assert_eq!(broker.readers[&subscription].behind.len(), 1 - memory.min(1));
+            assert_eq!(broker.send(std::slice::from_ref(&row)), Taken::Already);
+            assert_eq!(heard(&mut broker), 0, "the commit has ended: no second time");
+            broker
+                .subscribe(
+                    &subscription,
+                    &[],
+                    &mut crate::store::Sqlite::memory()
+                        .map(|mut store| {
+                            store.open(&crate::store::Schema::default()).unwrap();
+                            store
+                        })
+                        .unwrap(),
+                )
+                .unwrap();
+            assert_eq!(broker.ahead(&[row]), memory > 0, "its commit failed, and another row has its place");
         }
     }
 

@@ -21,7 +21,6 @@ pub(super) struct Batch {
     pub ranges: Vec<(usize, std::ops::Range<usize>)>,
     pub commands: BTreeMap<Arc<str>, CommandRecord>,
     pub waiting: Vec<WaitingWrite>,
-    pub marks: BTreeMap<(usize, crate::store::Route), crate::store::Place>,
     pub acknowledged: BTreeMap<Subscription, u64>,
     pub firsts: Vec<(Ask, First)>,
     pub alarms: Vec<(usize, Arc<str>, Alarm)>,

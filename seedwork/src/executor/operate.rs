@@ -204,7 +204,7 @@ impl Executor {
             let _ = write!(text, "\n  {} fence {} at {}/{}", held.partition, held.fence, held.epoch, held.position);
             let _ = write!(text, ", relayed {:?}, due {:?}", held.relay.relayed(), held.relay.due());
             for (route, since) in &held.gaps {
-                let mark = held.marks.get(route);
+                let mark = held.marks.get(route).map(|mark| mark.place);
                 let _ = write!(text, "\n    gap since {since:?} from {} on {} after {mark:?}", route.from, route.to.topic);
             }
         }

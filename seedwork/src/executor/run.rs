@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use super::batch::{Batch, Origin, Run, Verdict};
-use super::{Ask, CommandRecord, Executor, First, Input, Stop, alarms, crash};
+use super::{Ask, CommandRecord, Executor, First, Input, Mark, Stop, alarms, crash};
 use crate::clock::Chance;
 use crate::command::{Error, Fault, Result};
 use crate::identity::Trouble;
@@ -31,7 +31,7 @@ impl Executor {
             Input::Message { subscription, number, row, received, seed, partition, admitted } => {
                 batch.acknowledged.insert(subscription.clone(), number);
                 // The mark moves once, in the order of arrival; what is run again later in the batch has passed it.
-                if !admitted && !self.admit(&row, partition, batch) {
+                if !admitted && !self.admit(&row, partition) {
                     return Ok(None);
                 }
                 let back = self.message_input(&row, received, seed, partition, batch, force);
@@ -99,14 +99,20 @@ impl Executor {
     }
 
     /// Compares a message with its route's mark, and moves the mark if it is the next one.
-    fn admit(&mut self, row: &LogRow, partition: usize, batch: &mut Batch) -> bool {
+    fn admit(&mut self, row: &LogRow, partition: usize) -> bool {
         let now = self.clock.monotonic();
         let Some(held) = self.held.get_mut(partition) else { return false };
-        match inbox::seen(row, held.marks.get(&row.route).copied()) {
+        let mark = held.marks.get_mut(&row.route);
+        match inbox::seen(row, mark.as_ref().map(|mark| mark.place)) {
             Seen::Next => {
-                held.marks.insert(row.route.clone(), row.place);
-                held.gaps.remove(&row.route);
-                batch.marks.insert((partition, row.route.clone()), row.place);
+                let next = Mark { place: row.place, moved: true };
+                match mark {
+                    Some(mark) => *mark = next,
+                    None => drop(held.marks.insert(row.route.clone(), next)),
+                }
+                if !held.gaps.is_empty() {
+                    held.gaps.remove(&row.route);
+                }
                 true
             }
             Seen::Duplicate => {

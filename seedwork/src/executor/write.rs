@@ -59,9 +59,11 @@ impl Executor {
             }
             writes.log.push(row);
         }
-        for ((partition, route), place) in &batch.marks {
-            if let Some(held) = self.held.get(*partition) {
-                writes.marks.push((held.partition.clone(), route.clone(), *place));
+        for held in &mut self.held {
+            for (route, mark) in &mut held.marks {
+                if std::mem::take(&mut mark.moved) {
+                    writes.marks.push((held.partition.clone(), route.clone(), mark.place));
+                }
             }
         }
         for (id, record) in &batch.commands {

@@ -10,8 +10,8 @@ use std::thread::JoinHandle;
 
 use rusqlite::{Connection, OpenFlags};
 
-/// Commits between two checkpoints: some four megabytes of WAL at most times.
-const COMMITS: u32 = 16;
+/// Commits between two checkpoints: some twelve megabytes of WAL under load. A page that many commits wrote is folded in once.
+const COMMITS: u32 = 48;
 
 /// The thread that checkpoints. It has ended, and closed its connection, when this has been dropped: whoever closes the file last folds
 /// the whole WAL into it.

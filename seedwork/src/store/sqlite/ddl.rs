@@ -6,6 +6,17 @@ use rusqlite::{Connection, OptionalExtension};
 
 use super::super::{FORMAT, Schema, StoreError, StoreResult, ViewSchema};
 
+macro_rules! log_insert {
+    () => {
+        "INSERT INTO log (id, topic, number, before_epoch, before_position, raw, received, started, written) VALUES "
+    };
+}
+macro_rules! log_row {
+    () => {
+        "(?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    };
+}
+
 /// What makes a store of format n − 1 one of format n; the first makes an empty one.
 pub(super) const STEPS: &[(u32, &str)] = &[(
     1,
@@ -88,6 +99,27 @@ pub(super) fn tables(db: &mut Connection, schema: &Schema) -> rusqlite::Result<(
     }
     change.commit()
 }
+
+/// Writes one row of the log, and eight.
+pub(super) const LOG_ONE: &str = concat!(log_insert!(), log_row!());
+pub(super) const LOG_EIGHT: &str = concat!(
+    log_insert!(),
+    log_row!(),
+    ",",
+    log_row!(),
+    ",",
+    log_row!(),
+    ",",
+    log_row!(),
+    ",",
+    log_row!(),
+    ",",
+    log_row!(),
+    ",",
+    log_row!(),
+    ",",
+    log_row!()
+);
 
 /// The statement that writes a view's row, new or known.
 pub(super) fn upsert(view: &ViewSchema) -> String {

@@ -191,9 +191,7 @@ impl Session {
 
     /// One transaction for a batch's reads: each read of its own would lock and unlock the WAL (65 times a batch).
     pub fn begin_reading(&mut self) -> rusqlite::Result<()> {
-        if !self.db.is_autocommit() {
-            return Ok(());
-        }
+        self.end_reading()?;
         self.db.prepare_cached("BEGIN")?.execute([]).map(drop)
     }
 
