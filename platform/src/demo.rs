@@ -136,7 +136,7 @@ fn of(client: &Client, story: &'static Story) -> Result<Told, Trouble> {
             step.take(client, story)?;
         }
         // The one that is to be cancelled on its way is not waited for.
-        let prefer: &[(&str, &str)] = if story.interrupt { &[] } else { &[("prefer", "wait=10")] };
+        let prefer: &[(&str, &str)] = if story.interrupt { &[] } else { &[("prefer", "wait=5")] };
         client.ask(Method::POST, "/v1/campaigns", prefer, Some(&story.campaign().to_string()))?;
         for step in story.after {
             step.take(client, story)?;
@@ -161,17 +161,17 @@ fn of(client: &Client, story: &'static Story) -> Result<Told, Trouble> {
     })
 }
 
-/// The saga that registered a campaign, once it has ended.
+/// The saga that registered a campaign, once it and all that followed from it have ended.
 fn ended(client: &Client, campaign: &str) -> Result<Saga, Trouble> {
     let clock = SystemClock::default();
     loop {
         let (items, _) = client.list("/v1/sagas", &[("key", campaign.to_owned())], 200)?;
         let sagas = items.iter().map(|item| understood::<Saga>(item.get())).collect::<Result<Vec<_>, _>>()?;
-        let registration = sagas.into_iter().find(|saga| saga.name == "campaign.registration");
-        let saga =
-            registration.ok_or_else(|| Trouble::new(format!("the server knows {campaign} and no saga that registered it")))?;
-        if matches!(&*saga.status, "completed" | "undone" | "stuck") || clock.monotonic() > PATIENCE {
-            return Ok(saga);
+        let ended = sagas.iter().all(|saga| matches!(&*saga.status, "completed" | "undone" | "stuck"));
+        if ended || clock.monotonic() > PATIENCE {
+            let registration = sagas.into_iter().find(|saga| saga.name == "campaign.registration");
+            return registration
+                .ok_or_else(|| Trouble::new(format!("the server knows {campaign} and no saga that registered it")));
         }
         pause();
     }
@@ -194,6 +194,6 @@ impl Step {
                 (Method::POST, format!("/v1/campaigns/{}/cancel", story.id), Some(body))
             }
         };
-        client.ask(method, &path, &[("prefer", "wait=10")], body.as_deref()).map(|_| ())
+        client.ask(method, &path, &[("prefer", "wait=5")], body.as_deref()).map(|_| ())
     }
 }
