@@ -22,6 +22,8 @@ pub(crate) struct Handler {
     pub early: bool,
     pub permission: Option<&'static str>,
     pub handle: Handle,
+    /// Reads a body as its kind, and tells its key.
+    pub key: fn(&[u8]) -> serde_json::Result<String>,
 }
 
 /// What a test puts in a handler's place.
@@ -175,7 +177,8 @@ impl Context {
         handler: impl Fn(M, &mut UnitOfWork<'_>) -> Result + Send + Sync + 'static,
     ) -> Context {
         let handle: Handle = Box::new(move |body, work| Ok(handler(serde_json::from_slice(body)?, work)));
-        let known = self.handlers.insert(M::KIND, Handler { record: M::RECORD, role: M::ROLE, early, permission, handle });
+        let key: fn(&[u8]) -> serde_json::Result<String> = |body| Ok(serde_json::from_slice::<M>(body)?.key().to_owned());
+        let known = self.handlers.insert(M::KIND, Handler { record: M::RECORD, role: M::ROLE, early, permission, handle, key });
         assert!(known.is_none(), "{} is registered twice in {}", M::KIND, self.name);
         self
     }

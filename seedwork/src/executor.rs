@@ -31,7 +31,7 @@ mod write;
 
 use alarms::Alarms;
 pub use answer::{Ask, CommandRecord, First, Listener, Outcome};
-pub use operate::{Decided, Decision, Operation, Undecided};
+pub use operate::{Decided, Decision, Letter, Operation, Undecided, letter_id};
 
 /// Inputs that one batch takes at most.
 const BATCH: usize = 512;

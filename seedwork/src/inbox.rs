@@ -79,9 +79,10 @@ impl Lanes {
         lanes
     }
 
-    /// A number for a new waiting message.
-    pub fn mint(&mut self) -> u64 {
-        self.next += 1;
+    /// A number for a new waiting message: its time of arrival in microseconds, or the next one, so that none is given twice, also
+    /// after a start: an operator's id never means another message.
+    pub fn mint(&mut self, now: i64) -> u64 {
+        self.next = u64::try_from(now).unwrap_or(0).max(self.next + 1);
         self.next
     }
 
@@ -209,7 +210,7 @@ mod tests {
         assert_eq!(lanes.due(30, 9), vec![3], "a dead letter parks its lane, no other");
         lanes.remove(1);
         assert_eq!(lanes.due(30, 9), vec![2, 3]);
-        assert_eq!(lanes.mint(), 4);
+        assert_eq!((lanes.mint(1), lanes.mint(70), lanes.mint(70)), (4, 70, 71));
     }
 
     #[test]

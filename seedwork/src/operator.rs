@@ -5,7 +5,10 @@
 //! looked for in the rows themselves, of which one page looks at [`SCAN`] at most: it may then be short, and still have a next.
 
 use crate::identity::SagaRecord;
+use crate::store::Partition;
 use crate::view::{Read, Value};
+
+pub mod letters;
 
 /// Rows that one page looks at.
 pub const SCAN: usize = 2_000;
@@ -16,7 +19,7 @@ pub struct Page<T> {
     /// The items.
     pub items: Vec<T>,
     /// What the next page is asked for with; none when there is nothing more.
-    pub next: Option<i64>,
+    pub next: Option<Vec<i64>>,
 }
 
 /// Where the sagas stand that are looked for.
@@ -94,17 +97,17 @@ pub fn sagas(
     let (before, order) = if filter.newest_first { ("<", "DESC") } else { (">", "ASC") };
     let end = if filter.newest_first { i64::MAX } else { 0 };
     let mut sql = format!("SELECT number, id, body FROM saga WHERE number {before} $1");
-    let mut parameters = vec![Value::from(after.unwrap_or(end))];
+    let mut others = Vec::new();
     if let Some(key) = &filter.key {
         // A saga's id is its key, `~` and a part of its own; no id holds a character behind `~`.
         sql.push_str(" AND id > $2 AND id < $3");
-        parameters.extend([format!("{key}~").into(), format!("{key}~\u{7f}").into()]);
+        others.extend([format!("{key}~").into(), format!("{key}~\u{7f}").into()]);
     }
     if let Some(state) = filter.state {
         sql.push_str(" AND ");
         sql.push_str(state.condition());
     }
-    let place = parameters.len() + 1;
+    let place = others.len() + 2;
     sql.push_str(&format!(" ORDER BY number {order} LIMIT ${place}"));
     let fits = |record: &SagaRecord| {
         filter.context.as_ref().is_none_or(|context| **context == *record.context)
@@ -113,7 +116,8 @@ pub fn sagas(
     };
     scan(
         limit,
-        parameters,
+        &[after.unwrap_or(end)],
+        &others,
         |parameters| read.select(&sql, parameters),
         |row| {
             let [_, id, body] = row else { return Err("a saga's row without its columns".to_owned()) };
@@ -125,40 +129,44 @@ pub fn sagas(
     )
 }
 
-/// Reads rows, whose first column is their number and the query's first parameter, until enough fit or enough have been looked at.
+/// Reads rows until enough fit or enough have been looked at. Their first columns are the cursor, which are the query's first
+/// parameters; its last is how many rows it may give.
 fn scan<T>(
     limit: usize,
-    mut parameters: Vec<Value>,
+    start: &[i64],
+    others: &[Value],
     mut select: impl FnMut(&[Value]) -> Result<Vec<Vec<Value>>, String>,
     mut fit: impl FnMut(&[Value]) -> Result<Option<T>, String>,
 ) -> Result<Page<T>, String> {
-    let mut items = Vec::new();
-    let mut looked = 0;
-    let mut chunk = limit + 1;
+    let (mut items, mut looked, mut chunk) = (Vec::new(), 0, limit + 1);
+    let mut at = start.to_vec();
     loop {
-        let mut asked = parameters.clone();
-        asked.push(i64::try_from(chunk).unwrap_or(i64::MAX).into());
-        let rows = select(&asked)?;
+        let cursor = at.iter().map(|number| Value::Integer(*number));
+        let count = Value::Integer(i64::try_from(chunk).unwrap_or(i64::MAX));
+        let parameters: Vec<Value> = cursor.chain(others.iter().cloned()).chain([count]).collect();
+        let rows = select(&parameters)?;
         let more = rows.len() == chunk;
         for row in rows {
-            let number = row.first().and_then(Value::integer).ok_or("a row without a number")?;
             if items.len() == limit {
-                return Ok(Page { items, next: parameters.first().and_then(Value::integer) });
+                return Ok(Page { items, next: Some(at) });
             }
             items.extend(fit(&row)?);
             looked += 1;
-            if let Some(first) = parameters.first_mut() {
-                *first = number.into();
-            }
+            at = row.iter().take(start.len()).filter_map(Value::integer).collect();
         }
         if !more {
             return Ok(Page { items, next: None });
         }
         if looked >= SCAN {
-            return Ok(Page { items, next: parameters.first().and_then(Value::integer) });
+            return Ok(Page { items, next: Some(at) });
         }
-        chunk = (chunk * 4).min(SCAN + 1 - looked.min(SCAN));
+        chunk = (chunk * 4).min(SCAN + 1 - looked);
     }
+}
+
+fn partition(text: &str) -> Partition {
+    let (context, number) = text.rsplit_once('/').unwrap_or((text, "0"));
+    Partition { context: context.into(), number: number.parse().unwrap_or(0) }
 }
 
 /// A decision as it is kept.
@@ -194,7 +202,8 @@ pub fn decisions(
                ORDER BY number DESC LIMIT $2";
     scan(
         limit,
-        vec![after.unwrap_or(i64::MAX).into()],
+        &[after.unwrap_or(i64::MAX)],
+        &[],
         |parameters| read.select(sql, parameters),
         |row| {
             let [number, at, actor, decision, of, reason, told] = row else {

@@ -190,14 +190,31 @@ pub struct WaitingHead {
 pub struct Waiting {
     /// All but the bytes.
     pub head: WaitingHead,
-    /// The topic that it came by.
+    /// The part of the topic that it came by: `commands`, `events` or `replies`.
     pub topic: Arc<str>,
+    /// What it is, as far as it could be read.
+    pub about: Option<About>,
     /// Why it waits, in words.
     pub reason: String,
     /// The message's bytes, as they came.
     pub raw: Arc<[u8]>,
     /// When it was moved here: microseconds since 1970.
     pub since: i64,
+    /// Raised with each change: 1 when it was moved here.
+    pub revision: u64,
+}
+
+/// What a waiting message is, for whoever looks for some.
+#[derive(Clone, Debug, PartialEq)]
+pub struct About {
+    /// Its `type`.
+    pub kind: Arc<str>,
+    /// Its key.
+    pub key: Arc<str>,
+    /// The context or edge that said it.
+    pub source: Arc<str>,
+    /// The saga that sent it, or that it answers.
+    pub saga: Option<Arc<str>>,
 }
 
 /// The head row of a partition, as a commit advances it.
@@ -269,6 +286,8 @@ pub enum WaitingWrite {
     Put(Partition, Waiting),
     /// It was tried again; head and reason change.
     Change(Partition, WaitingHead, String),
+    /// An operator gave it other bytes; those that it came with are kept beside them.
+    Edit(Partition, u64, Arc<[u8]>),
     /// It is settled.
     Remove(Partition, u64),
 }

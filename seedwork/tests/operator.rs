@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use ferry::{contexts, crossing, invariants};
 use seedwork::Refusal;
-use seedwork::executor::{Decided, Decision, Undecided};
+use seedwork::executor::{Decided, Decision, Letter, Undecided};
+use seedwork::store::{Partition, Waiting};
 use seedwork::testing::{Faults, Instead, World};
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -105,4 +106,121 @@ fn a_crash_around_the_commit_of_a_decision_leaves_all_of_it_or_nothing() {
         assert_eq!(invariants(&world, 100), Ok(()));
     }
     assert!(before > 0 && after > 0, "{before} crashed before the commit, {after} after it");
+}
+
+/// Crossings whose passenger `bomb` breaks the ferry's handler, until both are dead letters.
+fn dead_letters(world: &mut World) -> Vec<(Partition, Waiting)> {
+    world.ask(&ferry::harbour_v1::FillPurse { purse: "p-1".to_owned(), amount: 100 });
+    for id in ["x-1", "x-2"] {
+        world.ask(&crossing(id, "p-1", &["ann", "bomb"]));
+    }
+    world.run(HOUR);
+    let letters = world.waiting();
+    assert!(letters.len() == 2 && letters.iter().all(|(_, letter)| letter.head.dead), "{letters:?}");
+    letters
+}
+
+fn discard((partition, letter): &(Partition, Waiting)) -> Decision {
+    let letter = Letter { number: letter.head.number, revision: Some(letter.revision) };
+    Decision::Discard { partition: partition.clone(), letters: vec![letter], reason: "not a passenger".to_owned() }
+}
+
+fn done(answer: Result<Decided, Undecided>) -> usize {
+    match answer {
+        Ok(Decided::Letters { done, .. }) => done.len(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_letter_is_decided_on_once_and_only_as_it_was_seen() {
+    for mut world in both(4) {
+        let letters = dead_letters(&mut world);
+        let (partition, letter) = &letters[0];
+        let stale = Letter { number: letter.head.number, revision: Some(letter.revision + 1) };
+        let replay = Decision::Replay { partition: partition.clone(), letters: vec![stale], reason: None };
+        let Ok(Decided::Letters { done: none, changed }) = world.operate(&replay) else { panic!("it is told what changed") };
+        assert_eq!((none.len(), &*changed[0].1.code), (0, "letter-changed"));
+        assert_eq!(done(world.operate(&discard(&letters[0]))), 1);
+        assert_eq!(done(world.operate(&discard(&letters[0]))), 0, "twice is once");
+        assert_eq!(done(world.operate(&discard(&letters[1]))), 1);
+        assert!(world.settle(HOUR));
+        assert_eq!(invariants(&world, 100), Ok(()));
+        let kept: Vec<_> =
+            world.each_store("SELECT decision FROM operation", &[]).into_iter().flat_map(|(_, rows)| rows).collect();
+        assert_eq!(kept.len(), 2, "what changed nothing is not kept");
+    }
+}
+
+#[test]
+fn an_edited_letter_is_replayed_with_its_new_body_also_after_a_start() {
+    for mut world in both(5) {
+        let letters = dead_letters(&mut world);
+        for (partition, letter) in &letters {
+            let raw: serde_json::Value = serde_json::from_slice(&letter.raw).unwrap();
+            let edit = |passenger: &str| Decision::Edit {
+                partition: partition.clone(),
+                letter: (&letter.head).into(),
+                body: raw["TakeBerth"].to_string().replace("bomb", passenger).into_bytes(),
+                reason: None,
+            };
+            assert_eq!(code(&world.operate(&edit("zoe"))), "key-changed", "its berth is its key");
+            let mut body = raw["TakeBerth"].clone();
+            body["defused"] = true.into();
+            let body = body.to_string().into_bytes();
+            let edit = Decision::Edit { partition: partition.clone(), letter: (&letter.head).into(), body, reason: None };
+            assert_eq!(done(world.operate(&edit)), 1);
+        }
+        world.restart_all();
+        world.intercept(|_| Instead::Handle);
+        for (partition, letter) in world.waiting() {
+            assert!(letter.raw.windows(7).any(|part| part == b"defused") && letter.head.dead, "{letter:?}");
+            let replay = Decision::Replay { partition, letters: vec![(&letter.head).into()], reason: None };
+            assert_eq!(done(world.operate(&replay)), 1);
+        }
+        world.run(HOUR);
+        let originals = world.each_store("SELECT count(*) FROM waiting WHERE original LIKE '%bomb%'", &[]);
+        let kept: i64 = originals.iter().filter_map(|(_, rows)| rows[0][0].integer()).sum();
+        assert_eq!(kept, 2, "the bytes as they came are kept while it waits");
+    }
+}
+
+#[test]
+fn a_crash_around_the_commit_of_a_discard_leaves_all_of_it_or_nothing() {
+    let (mut before, mut after) = (0, 0);
+    for seed in 0..12 {
+        let mut world = World::embedded(contexts, seed);
+        let letters = dead_letters(&mut world);
+        let mut faults = Faults::default();
+        faults.store.crash = 1;
+        world.set_faults(faults);
+        assert_eq!(code(&world.operate(&discard(&letters[0]))), "unavailable");
+        world.set_faults(Faults::default());
+        world.restart_all();
+        if world.waiting().len() == 2 {
+            before += 1;
+        } else {
+            after += 1;
+        }
+        world.operate(&discard(&letters[0])).unwrap();
+        assert_eq!(done(world.operate(&discard(&letters[1]))), 1);
+        assert!(world.settle(HOUR));
+        assert_eq!(invariants(&world, 100), Ok(()));
+    }
+    assert!(before > 0 && after > 0, "{before} crashed before the commit, {after} after it");
+}
+
+#[test]
+fn a_number_of_a_letter_is_never_given_again() {
+    let mut world = World::embedded(contexts, 6);
+    let first = dead_letters(&mut world);
+    for letter in &first {
+        world.operate(&discard(letter)).unwrap();
+    }
+    assert!(world.settle(HOUR));
+    world.restart_all();
+    world.ask(&crossing("x-3", "p-1", &["bomb"]));
+    world.run(Duration::from_secs(1));
+    let later = world.waiting().remove(0).1.head.number;
+    assert!(first.iter().all(|(_, letter)| letter.head.number < later), "an old id means no new letter");
 }

@@ -84,8 +84,8 @@ fn one_poisoned_command_among_five_campaigns_that_share_a_partner_holds_up_only_
         world.run(A_WHILE);
         assert!(world.outcome(later).unwrap().completed, "nor does what comes after it");
 
-        let (partition, number) = (partition.clone(), letter.head.number);
-        world.operate(&Decision::Discard { partition, number, reason: "cannot be enrolled".to_owned() }).unwrap();
+        let (partition, letter) = (partition.clone(), (&letter.head).into());
+        world.operate(&Decision::Discard { partition, letters: vec![letter], reason: "cannot be enrolled".to_owned() }).unwrap();
         rest(&mut world);
         assert_eq!(status(&world, "c-2"), Status::Cancelled);
         assert_eq!(reservation(&world, "b-1~c-2"), None);
@@ -100,7 +100,7 @@ fn a_poisoned_command_that_is_replayed_when_its_handler_is_mended_completes_its_
         world.run(HOUR);
         world.intercept(|_| Instead::Handle);
         let (partition, letter) = world.waiting().remove(0);
-        world.operate(&Decision::Replay { partition, number: letter.head.number }).unwrap();
+        world.operate(&Decision::Replay { partition, letters: vec![(&letter.head).into()], reason: None }).unwrap();
         rest(&mut world);
         assert_eq!(status(&world, "c-2"), Status::Active);
         assert_eq!(account(&world, "b-1~USD").unwrap().0, "1000000.00");
@@ -122,7 +122,7 @@ fn a_cancel_beside_a_dead_letter_undoes_the_rest_and_waits_for_the_decision_on_t
         assert_eq!(status(&world, "c-2"), Status::Draft);
         world.intercept(|_| Instead::Handle);
         let dead = world.waiting().into_iter().find(|(_, waiting)| waiting.head.dead).unwrap();
-        world.operate(&Decision::Replay { partition: dead.0, number: dead.1.head.number }).unwrap();
+        world.operate(&Decision::Replay { partition: dead.0, letters: vec![(&dead.1.head).into()], reason: None }).unwrap();
         rest(&mut world);
         assert_eq!(status(&world, "c-2"), Status::Cancelled);
         assert_eq!(invariants(&world), Ok(()), "what was replayed has been undone behind its step");

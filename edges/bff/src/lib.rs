@@ -29,6 +29,7 @@ mod body;
 mod campaigns;
 mod commands;
 mod contracts;
+mod dead_letters;
 mod health;
 mod ids;
 pub mod openapi;
@@ -43,6 +44,7 @@ mod submit;
 
 pub use asked::{KEY_MAX_CHARS, WAIT_MAX};
 pub use body::BODY_MAX;
+pub use dead_letters::BULK_MAX;
 pub use pages::{LIMIT_DEFAULT, LIMIT_MAX};
 pub use problem::{PROBLEM_JSON, Problem};
 pub use sagas::{Plan, plans};
@@ -127,6 +129,7 @@ fn routes() -> Routes {
         .merge(accounts::routes())
         .merge(sagas::routes())
         .merge(operate::routes())
+        .merge(dead_letters::routes())
         .merge(commands::routes())
         .merge(contracts::seed_003::routes())
 }

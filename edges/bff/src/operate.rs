@@ -123,7 +123,7 @@ async fn list(State(edge): State<Shared>, uri: Uri) -> Result<Response, Problem>
             })
         });
         let items = items.collect::<Result<Vec<Kept<'_>>, String>>()?;
-        written(&Page { items, next: page.next.map(|next| next.to_string()) })
+        written(&Page { items, next: page.next.map(|next| pages::joined(&next)) })
     });
     Ok(json(StatusCode::OK, body.await?))
 }

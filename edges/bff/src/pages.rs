@@ -53,9 +53,22 @@ pub(crate) fn newest_first(asked: Option<&str>) -> Result<bool, Problem> {
     }
 }
 
+/// A cursor of so many numbers.
+pub(crate) fn numbers(asked: Option<&str>, count: usize) -> Result<Option<Vec<i64>>, Problem> {
+    cursor(asked, |text| {
+        let numbers: Option<Vec<i64>> = text.split('.').map(|number| number.parse().ok().filter(|number| *number >= 0)).collect();
+        numbers.filter(|numbers| numbers.len() == count)
+    })
+}
+
 /// A cursor that is a number.
 pub(crate) fn number(asked: Option<&str>) -> Result<Option<i64>, Problem> {
-    cursor(asked, |text| text.parse().ok().filter(|number| *number >= 0))
+    Ok(numbers(asked, 1)?.and_then(|numbers| numbers.first().copied()))
+}
+
+/// Numbers as a cursor.
+pub(crate) fn joined(numbers: &[i64]) -> String {
+    numbers.iter().map(i64::to_string).collect::<Vec<_>>().join(".")
 }
 
 /// Where a page begins.

@@ -90,7 +90,7 @@ async fn list(State(edge): State<Shared>, uri: Uri) -> Result<Response, Problem>
     let body = edge.query(move |read| {
         let page = operator::sagas(read, &filter, after, limit)?;
         let items = page.items.iter().map(|(id, record)| Summary::of(id, record, plan(&plans.plans, record))).collect();
-        written(&Page { items, next: page.next.map(|next| next.to_string()) })
+        written(&Page { items, next: page.next.map(|next| pages::joined(&next)) })
     });
     Ok(json(StatusCode::OK, body.await?))
 }

@@ -13,6 +13,9 @@ use crate::store::{OperationWrite, Partition};
 mod letters;
 mod sagas;
 
+use letters::Fate;
+pub use letters::Letter;
+
 /// A decision, and who takes it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Operation {
@@ -54,21 +57,34 @@ pub enum Decision {
         /// In the operator's words.
         reason: String,
     },
-    /// Runs a dead letter again, with its attempts counted anew.
+    /// Runs dead letters again, with their attempts counted anew.
     Replay {
-        /// Where it waits.
+        /// Where they wait.
         partition: Partition,
-        /// Its number there.
-        number: u64,
+        /// Which.
+        letters: Vec<Letter>,
+        /// In the operator's words.
+        reason: Option<String>,
     },
-    /// Drops a dead letter; the saga that sent it hears *refused*.
+    /// Drops dead letters; the saga that sent one hears *refused*.
     Discard {
-        /// Where it waits.
+        /// Where they wait.
         partition: Partition,
-        /// Its number there.
-        number: u64,
+        /// Which.
+        letters: Vec<Letter>,
         /// In the operator's words.
         reason: String,
+    },
+    /// Gives a dead letter another body; it stays a dead letter until it is replayed.
+    Edit {
+        /// Where it waits.
+        partition: Partition,
+        /// Which.
+        letter: Letter,
+        /// JSON: a body of its kind, for its key.
+        body: Vec<u8>,
+        /// In the operator's words.
+        reason: Option<String>,
     },
 }
 
@@ -77,8 +93,13 @@ pub enum Decision {
 pub enum Decided {
     /// What a saga wrote down.
     Saga(Vec<Entry>),
-    /// Nothing more to tell.
-    Done,
+    /// Which dead letters were decided on, and which were not as they had been seen.
+    Letters {
+        /// Their numbers.
+        done: Vec<u64>,
+        /// Numbers, and what is the case instead.
+        changed: Vec<(u64, Refusal)>,
+    },
 }
 
 /// Why nothing was done.
@@ -102,7 +123,7 @@ impl From<Refusal> for Undecided {
 }
 
 impl Decision {
-    /// `retry`, `resolve`, `abort`, `replay`, `discard`.
+    /// `retry`, `resolve`, `abort`, `replay`, `discard`, `edit`.
     pub fn as_str(&self) -> &'static str {
         match self {
             Decision::Retry { .. } => "retry",
@@ -110,23 +131,27 @@ impl Decision {
             Decision::Abort { .. } => "abort",
             Decision::Replay { .. } => "replay",
             Decision::Discard { .. } => "discard",
+            Decision::Edit { .. } => "edit",
         }
     }
 
     fn about(&self) -> String {
         match self {
             Decision::Retry { saga, .. } | Decision::Resolve { saga, .. } | Decision::Abort { saga, .. } => saga.to_string(),
-            Decision::Replay { partition, number } | Decision::Discard { partition, number, .. } => {
-                format!("{}:{}:{number}", partition.context, partition.number)
+            Decision::Replay { partition, letters, .. } | Decision::Discard { partition, letters, .. } => {
+                match letters.as_slice() {
+                    [letter] => letter_id(partition, letter.number),
+                    _ => partition.to_string(),
+                }
             }
+            Decision::Edit { partition, letter, .. } => letter_id(partition, letter.number),
         }
     }
 
     fn reason(&self) -> Option<&str> {
         match self {
-            Decision::Retry { reason, .. } => reason.as_deref(),
+            Decision::Retry { reason, .. } | Decision::Replay { reason, .. } | Decision::Edit { reason, .. } => reason.as_deref(),
             Decision::Resolve { reason, .. } | Decision::Abort { reason, .. } | Decision::Discard { reason, .. } => Some(reason),
-            Decision::Replay { .. } => None,
         }
     }
 }
@@ -134,7 +159,9 @@ impl Decision {
 impl Operation {
     pub(super) fn is_for(&self, held: &super::Held, partitions: u16) -> bool {
         match &self.decision {
-            Decision::Replay { partition, .. } | Decision::Discard { partition, .. } => held.partition == *partition,
+            Decision::Replay { partition, .. } | Decision::Discard { partition, .. } | Decision::Edit { partition, .. } => {
+                held.partition == *partition
+            }
             Decision::Retry { context, saga, .. }
             | Decision::Resolve { context, saga, .. }
             | Decision::Abort { context, saga, .. } => {
@@ -142,6 +169,11 @@ impl Operation {
             }
         }
     }
+}
+
+/// A dead letter's id, as the outside knows it.
+pub fn letter_id(partition: &Partition, number: u64) -> String {
+    format!("{}:{}:{number}", partition.context, partition.number)
 }
 
 /// How far a decision got in this batch.
@@ -170,15 +202,20 @@ impl Executor {
             Decision::Retry { .. } | Decision::Resolve { .. } | Decision::Abort { .. } => {
                 self.decide_saga(&operation, received, seed, partition, batch)
             }
-            Decision::Replay { number, .. } => Step::Answer(self.replay(*number, received, partition, batch)),
-            Decision::Discard { number, reason, .. } => {
-                Step::Answer(self.discard(*number, reason, &operation.actor, received, partition, batch)?)
+            Decision::Replay { letters, .. } => {
+                self.decide_letters(letters, Fate::Replay, &operation.actor, received, partition, batch)?
             }
+            Decision::Discard { letters, reason, .. } => {
+                self.decide_letters(letters, Fate::Discard(reason), &operation.actor, received, partition, batch)?
+            }
+            Decision::Edit { letter, body, .. } => self.edit(*letter, body, partition, batch)?,
         };
         let Step::Answer(result) = step else {
             return Ok(Some(Input::Operation { operation, received, seed, partition, answer }));
         };
-        if let (Ok(decided), Some(held)) = (&result, self.held.get(partition)) {
+        if let (Ok(decided), Some(held)) = (&result, self.held.get(partition))
+            && decided.anything()
+        {
             let (decision, about) = (operation.decision.as_str(), operation.decision.about());
             tracing::info!(actor = %operation.actor, decision, about, "an operator decided");
             batch.operations.push(OperationWrite {
@@ -188,7 +225,7 @@ impl Executor {
                 decision,
                 about,
                 reason: operation.decision.reason().map(str::to_owned),
-                told: decided.told(),
+                told: decided.told(&held.partition),
             });
         }
         batch.replies.push((answer, result));
@@ -213,10 +250,18 @@ impl Executor {
 }
 
 impl Decided {
-    fn told(&self) -> serde_json::Value {
+    /// Whether anything was changed.
+    fn anything(&self) -> bool {
+        !matches!(self, Decided::Letters { done, .. } if done.is_empty())
+    }
+
+    fn told(&self, partition: &Partition) -> serde_json::Value {
         match self {
             Decided::Saga(entries) => serde_json::json!({"log": entries}),
-            Decided::Done => serde_json::json!({}),
+            Decided::Letters { done, .. } => {
+                let ids: Vec<String> = done.iter().map(|number| letter_id(partition, *number)).collect();
+                serde_json::json!({"letters": ids})
+            }
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::command::Refusal;
 use crate::inbox;
 use crate::message::{Packet, Role};
 use crate::saga::{ANSWER_KIND, ANSWER_RECORD, Answer, Outcome};
-use crate::store::{LogRow, Waiting, WaitingHead, WaitingWrite};
+use crate::store::{About, LogRow, Waiting, WaitingHead, WaitingWrite};
 use crate::work::{Changes, Sent};
 
 impl Executor {
@@ -154,14 +154,14 @@ impl Executor {
     /// A message whose envelope cannot be read: kept as a dead letter in a lane of its own; whom it would have been for is not known.
     pub(super) fn unreadable(&mut self, partition: usize, row: &LogRow, received: i64, why: &str, batch: &mut Batch) {
         let Some(held) = self.held.get_mut(partition) else { return };
-        let number = held.lanes.mint();
+        let number = held.lanes.mint(received);
         let lane = format!("unreadable|{}|{}", row.route.from, row.place.position).into();
         let head = WaitingHead { number, lane, attempts: 1, due: None, dead: true, not_yet: None };
         let topic = row.route.to.topic.rsplit_once('.').map_or("events", |(_, role)| role).into();
         held.lanes.put(head.clone());
         self.counters.dead_letters += 1;
         let reason = format!("unreadable: {why}");
-        let waiting = Waiting { head, topic, reason, raw: row.raw.clone(), since: received };
+        let waiting = Waiting { head, topic, about: None, reason, raw: row.raw.clone(), since: received, revision: 1 };
         batch.waiting.push(WaitingWrite::Put(held.partition.clone(), waiting));
     }
 
@@ -178,11 +178,19 @@ impl Executor {
         batch: &mut Batch,
     ) {
         let Some(held) = self.held.get_mut(run.partition) else { return };
-        let head = WaitingHead { number: held.lanes.mint(), lane, attempts, due, dead, not_yet };
+        let head = WaitingHead { number: held.lanes.mint(run.received), lane, attempts, due, dead, not_yet };
         held.lanes.put(head.clone());
         self.counters.waiting += 1;
         let raw = run.packet.raw().clone();
-        let waiting = Waiting { head, topic: run.role.topic().into(), reason, raw, since: run.received };
+        let envelope = &run.packet.envelope;
+        let about = About {
+            kind: envelope.kind.clone(),
+            key: envelope.key.clone(),
+            source: envelope.source.clone(),
+            saga: envelope.saga.as_ref().map(|saga| saga.id.clone()),
+        };
+        let (topic, since) = (run.role.topic().into(), run.received);
+        let waiting = Waiting { head, topic, about: Some(about), reason, raw, since, revision: 1 };
         batch.waiting.push(WaitingWrite::Put(held.partition.clone(), waiting));
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::{Instead, Ticket, World, lock};
 use crate::command::{Error, Refusal};
-use crate::executor::Decision;
+use crate::executor::{Decision, Letter};
 use crate::message::{Direction, Envelope};
 use crate::saga::engine::Phase;
 use crate::store::Partition;
@@ -194,19 +194,19 @@ fn dead(case: &Case, at: Seen, phase: Phase, before: &str, after: &str) {
         });
         let ticket = (case.start)(&mut world);
         assert!(!world.settle(Duration::from_secs(3600)), "{}: {at:?} a dead letter, and it ended by itself", case.saga);
-        let letters: Vec<(Partition, u64)> = world
+        let letters: Vec<(Partition, Letter)> = world
             .waiting()
             .into_iter()
             .filter(|(_, waiting)| waiting.head.dead)
-            .map(|(partition, waiting)| (partition, waiting.head.number))
+            .map(|(partition, waiting)| (partition, Letter::from(&waiting.head)))
             .collect();
-        let [(partition, number)] = letters.as_slice() else { panic!("{}: {at:?}: dead letters {letters:?}", case.saga) };
+        let [(partition, letter)] = letters.as_slice() else { panic!("{}: {at:?}: dead letters {letters:?}", case.saga) };
         broken.store(0, Ordering::Relaxed);
-        let (partition, number) = (partition.clone(), *number);
+        let (partition, letters) = (partition.clone(), vec![*letter]);
         let decision = if replay {
-            Decision::Replay { partition, number }
+            Decision::Replay { partition, letters, reason: None }
         } else {
-            Decision::Discard { partition, number, reason: "a law's test".to_owned() }
+            Decision::Discard { partition, letters, reason: "a law's test".to_owned() }
         };
         world.operate(&decision).unwrap_or_else(|why| panic!("{}: {at:?}: {why:?}", case.saga));
         assert!(world.settle(LONG), "{}: decided on {at:?} it does not end", case.saga);

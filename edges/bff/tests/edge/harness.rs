@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -30,6 +30,19 @@ pub struct Edge {
     pub owner: Handle,
     thread: Option<JoinHandle<Result<(), Stop>>>,
     folder: PathBuf,
+    skipped: Arc<AtomicI64>,
+}
+
+/// The system's clock, and what a test has skipped of it, in microseconds.
+struct Skipping(SystemClock, Arc<AtomicI64>);
+
+impl Clock for Skipping {
+    fn now(&self) -> i64 {
+        self.0.now() + self.1.load(Ordering::Relaxed)
+    }
+    fn monotonic(&self) -> Duration {
+        self.0.monotonic() + Duration::from_micros(self.1.load(Ordering::Relaxed).unsigned_abs())
+    }
 }
 
 /// What was answered.
@@ -53,6 +66,22 @@ impl Edge {
         Edge::over(contexts, between)
     }
 
+    /// Over other contexts; [`Edge::skip`] lets time go by.
+    pub fn skipping(contexts: Vec<Context>) -> Edge {
+        Edge::over(contexts, |read| read)
+    }
+
+    /// Lets so many seconds go by for the owner, and waits until it has seen to what is due then.
+    pub async fn skip(&self, seconds: i64) {
+        self.skipped.fetch_add(seconds * 1_000_000, Ordering::Relaxed);
+        // Asked, it wakes up and takes a turn; the last answers come when what the first turns caused has been handled too.
+        for _ in 0..8 {
+            let (sender, seen) = tokio::sync::oneshot::channel();
+            self.owner.counters(Box::new(move |_| sender.send(()).unwrap_or_default())).unwrap();
+            seen.await.unwrap();
+        }
+    }
+
     /// Over other contexts.
     pub fn over(
         contexts: Vec<Context>,
@@ -69,12 +98,13 @@ impl Edge {
         let plans = bff::plans(&contexts);
         let partitions: Vec<Partition> =
             contexts.iter().map(|context| Partition { context: context.name().into(), number: 0 }).collect();
+        let skipped = Arc::new(AtomicI64::new(0));
         let mut executor = Executor::new(
             contexts,
             Settings { partitions: 1, epoch: 1 },
             Box::new(Sqlite::open(&path).unwrap()),
             Box::new(Embedded::new(partitions.clone())),
-            Box::new(SystemClock::default()),
+            Box::new(Skipping(SystemClock::default(), skipped.clone())),
             Chance::seeded(1),
         )
         .unwrap();
@@ -88,7 +118,7 @@ impl Edge {
             plans,
             campaigns: campaign::Settings::default(),
         };
-        Edge { router: bff.router(), owner, thread: Some(thread), folder }
+        Edge { router: bff.router(), owner, thread: Some(thread), folder, skipped }
     }
 
     /// Sends a request: `GET /path` or `POST /path`, headers, and a body.

@@ -1,6 +1,7 @@
 //! The edge from outside, over a real executor: what goes in, what comes out, and every way to say no.
 
 mod bad_input;
+mod dead_letters;
 mod described;
 mod harness;
 mod idempotency;

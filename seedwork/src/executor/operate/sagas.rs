@@ -21,7 +21,7 @@ impl Executor {
     ) -> Step {
         let (Decision::Retry { saga, .. } | Decision::Resolve { saga, .. } | Decision::Abort { saga, .. }) = &operation.decision
         else {
-            return Step::Answer(Ok(Decided::Done));
+            return Step::Answer(Ok(Decided::Saga(Vec::new())));
         };
         let packet = Arc::new(own_cause(saga, received));
         let ran = self.with_work(partition, &packet, received, seed, |work| {

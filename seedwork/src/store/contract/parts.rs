@@ -107,6 +107,8 @@ pub(super) fn waiting(number: u64, due: Option<i64>) -> Waiting {
         reason: "it is raining".to_owned(),
         raw: Arc::from([&b"{\xff\x00 not even text "[..], &number.to_le_bytes()].concat()),
         since: 17,
+        about: Some(About { kind: "k".into(), key: "car-1".into(), source: "lot".into(), saga: None }),
+        revision: 1,
     }
 }
 

@@ -38,7 +38,10 @@ pub(super) const STEPS: &[(u32, &str)] = &[(
      CREATE TABLE command (id TEXT NOT NULL UNIQUE, expires BIGINT NOT NULL, body TEXT NOT NULL);
      CREATE TABLE waiting (partition BIGINT NOT NULL, number BIGINT NOT NULL, lane TEXT NOT NULL, attempts BIGINT NOT NULL,
          due BIGINT, dead BIGINT NOT NULL, not_yet BIGINT, topic BIGINT NOT NULL, reason TEXT NOT NULL, raw BLOB NOT NULL,
-         since BIGINT NOT NULL, PRIMARY KEY (partition, number)) WITHOUT ROWID;
+         since BIGINT NOT NULL, kind TEXT, key TEXT, source TEXT, saga TEXT, revision BIGINT NOT NULL, original BLOB,
+         PRIMARY KEY (partition, number)) WITHOUT ROWID;
+     CREATE INDEX waiting_dead ON waiting (dead, number, partition);
+     CREATE INDEX waiting_lane ON waiting (partition, lane, number);
      CREATE TABLE operation (number INTEGER PRIMARY KEY, partition BIGINT NOT NULL, at BIGINT NOT NULL, actor TEXT NOT NULL,
          decision TEXT NOT NULL, about TEXT NOT NULL, reason TEXT, told TEXT NOT NULL);",
 )];

@@ -174,16 +174,29 @@ impl Session {
         let found = self
             .db
             .prepare_cached(
-                "SELECT number, lane, attempts, due, dead, not_yet, topic, reason, raw, since FROM waiting
-                 WHERE partition = ?1 AND number = ?2",
+                "SELECT number, lane, attempts, due, dead, not_yet, topic, reason, raw, since, kind, key, source, saga, revision
+                 FROM waiting WHERE partition = ?1 AND number = ?2",
             )?
             .query_row(params![id, number(which)], |row| {
                 let raw = Arc::<[u8]>::from(row.get_ref(8)?.as_bytes()?);
-                Ok((waiting_head(row)?, row.get::<_, i64>(6)?, row.get::<_, String>(7)?, raw, row.get::<_, i64>(9)?))
+                let about = match (row.get(10)?, row.get(11)?, row.get(12)?) {
+                    (Some(kind), Some(key), Some(source)) => Some(About { kind, key, source, saga: row.get(13)? }),
+                    _ => None,
+                };
+                let waiting = Waiting {
+                    head: waiting_head(row)?,
+                    topic: "".into(),
+                    about,
+                    reason: row.get(7)?,
+                    raw,
+                    since: row.get(9)?,
+                    revision: unsigned(row.get(14)?),
+                };
+                Ok((row.get::<_, i64>(6)?, waiting))
             })
             .optional()?;
-        let Some((head, topic, reason, raw, since)) = found else { return Ok(None) };
-        Ok(Some(Waiting { head, topic: self.text(topic)?, reason, raw, since }))
+        let Some((topic, waiting)) = found else { return Ok(None) };
+        Ok(Some(Waiting { topic: self.text(topic)?, ..waiting }))
     }
 }
 

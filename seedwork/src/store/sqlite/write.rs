@@ -171,11 +171,12 @@ impl Session {
         match write {
             WaitingWrite::Put(partition, waiting) => {
                 let (partition, topic) = (self.partition_id(partition)?, self.name(&waiting.topic)?);
-                let head = &waiting.head;
+                let (head, about) = (&waiting.head, waiting.about.as_ref());
                 self.db
                     .prepare_cached(
-                        "INSERT INTO waiting (partition, number, lane, attempts, due, dead, not_yet, topic, reason, raw, since)
-                         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+                        "INSERT INTO waiting (partition, number, lane, attempts, due, dead, not_yet, topic, reason, raw, since,
+                             kind, key, source, saga, revision)
+                         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)",
                     )?
                     .execute(params![
                         partition,
@@ -188,17 +189,31 @@ impl Session {
                         topic,
                         waiting.reason,
                         &*waiting.raw,
-                        waiting.since
+                        waiting.since,
+                        about.map(|about| &*about.kind),
+                        about.map(|about| &*about.key),
+                        about.map(|about| &*about.source),
+                        about.and_then(|about| about.saga.as_deref()),
+                        number(waiting.revision)
                     ])?;
             }
             WaitingWrite::Change(partition, head, reason) => {
                 let partition = self.partition_id(partition)?;
                 self.db
                     .prepare_cached(
-                        "UPDATE waiting SET attempts = ?3, due = ?4, dead = ?5, not_yet = ?6, reason = ?7
+                        "UPDATE waiting SET attempts = ?3, due = ?4, dead = ?5, not_yet = ?6, reason = ?7, revision = revision + 1
                          WHERE partition = ?1 AND number = ?2",
                     )?
                     .execute(params![partition, number(head.number), head.attempts, head.due, head.dead, head.not_yet, reason])?;
+            }
+            WaitingWrite::Edit(partition, which, raw) => {
+                let partition = self.partition_id(partition)?;
+                self.db
+                    .prepare_cached(
+                        "UPDATE waiting SET original = coalesce(original, raw), raw = ?3, revision = revision + 1
+                         WHERE partition = ?1 AND number = ?2",
+                    )?
+                    .execute(params![partition, number(*which), &**raw])?;
             }
             WaitingWrite::Remove(partition, which) => {
                 let partition = self.partition_id(partition)?;
