@@ -49,7 +49,7 @@ pub fn run(settings: &Settings) -> Result<(), Trouble> {
     data.announce(listening.address)?;
     let store = data.store();
     let campaigns = campaign::Settings { opening_limit_major: settings.opening_limit };
-    let (handle, owner) = own(&store, campaigns)?;
+    let (handle, owner) = own(&store, campaigns, limits(settings))?;
     let edge = edge(&handle, &store, campaigns)?;
     let ended = runtime.block_on(async {
         let signals = Signals::listen()?;
@@ -81,7 +81,7 @@ async fn listen(address: SocketAddr) -> Result<Listening, Trouble> {
 }
 
 /// Opens the store, takes every partition of every context and starts the owner's thread.
-fn own(path: &Path, campaigns: campaign::Settings) -> Result<(Handle, Owner), Trouble> {
+fn own(path: &Path, campaigns: campaign::Settings, limits: executor::Limits) -> Result<(Handle, Owner), Trouble> {
     let unusable = |error: StoreError| unusable(path, &error);
     let store = Sqlite::open(path).map_err(unusable)?;
     let contexts = crate::contexts(campaigns);
@@ -94,11 +94,20 @@ fn own(path: &Path, campaigns: campaign::Settings) -> Result<(Handle, Owner), Tr
     let settings = executor::Settings { partitions: PARTITIONS, epoch };
     let broker = Box::new(Embedded::new(partitions.clone()));
     let opened = Executor::new(contexts, settings, Box::new(store), broker, Box::new(clock), chance()?);
-    let mut executor = opened.map_err(unusable)?;
+    let mut executor = opened.map_err(unusable)?.limited(limits);
     for partition in &partitions {
         executor.take(partition).map_err(unusable)?;
     }
     owner::start(executor).map_err(|error| Trouble::new(format!("cannot start the thread that owns the store ({error})")))
+}
+
+/// What the settings tell the owner.
+fn limits(settings: &Settings) -> executor::Limits {
+    executor::Limits {
+        keep_age: settings.log_keep_age.0.map(|age| age.0),
+        keep_bytes: settings.log_keep_size.0.map(|size| size.0),
+        not_yet: settings.not_yet.0,
+    }
 }
 
 /// The edge, beside the owner and with readers of its own.

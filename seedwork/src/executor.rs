@@ -22,7 +22,9 @@ mod alarms;
 mod answer;
 mod batch;
 mod flight;
+mod held;
 mod inputs;
+mod keep;
 mod operate;
 pub mod owner;
 mod run;
@@ -31,7 +33,9 @@ mod write;
 
 use alarms::Alarms;
 pub use answer::{Ask, CommandRecord, First, Listener, Outcome};
-pub use operate::{Decided, Decision, Letter, Operation, Undecided, letter_id};
+use held::{Gap, Held, Mark};
+pub use keep::Limits;
+pub use operate::{Decided, Decision, Letter, Operation, Reading, Undecided, letter_id};
 
 /// Inputs that one batch takes at most.
 const BATCH: usize = 512;
@@ -99,28 +103,6 @@ enum Input {
     },
 }
 
-/// A partition that this executor owns.
-struct Held {
-    partition: Partition,
-    context: usize,
-    fence: u64,
-    epoch: u64,
-    position: u64,
-    destinations: BTreeMap<Destination, Place>,
-    marks: BTreeMap<Route, Mark>,
-    lanes: Lanes,
-    /// Routes whose mark has been missing a row since when.
-    gaps: BTreeMap<Route, Duration>,
-    relay: Relay,
-}
-
-/// The last row taken on a route, and whether this batch took it.
-#[derive(Clone, Copy)]
-struct Mark {
-    place: Place,
-    moved: bool,
-}
-
 /// See the module's text.
 pub struct Executor {
     registry: Registry,
@@ -146,6 +128,10 @@ pub struct Executor {
     paused_until: Option<Duration>,
     /// Batches of one input: the one that the database refuses is among the next so many.
     cautious: usize,
+    limits: Limits,
+    /// When rows to drop are looked for next, and those that the next commit drops.
+    trim_due: Duration,
+    drops: Vec<keep::Drop>,
     /// When expired command ids are looked for next.
     forget_due: Duration,
     /// Counters since the start.
@@ -215,6 +201,9 @@ impl Executor {
             waiters: BTreeMap::new(),
             paused_until: None,
             cautious: 0,
+            limits: Limits::default(),
+            trim_due: Duration::ZERO,
+            drops: Vec::new(),
             forget_due: Duration::ZERO,
             counters: Counters::default(),
         })
@@ -258,6 +247,7 @@ impl Executor {
             marks: taken.marks.iter().map(|(route, place)| (route.clone(), Mark { place: *place, moved: false })).collect(),
             lanes: Lanes::of(taken.waiting),
             gaps: BTreeMap::new(),
+            paused: taken.paused.iter().cloned().collect(),
         });
         for saga in taken.running {
             let live = loop {
@@ -277,6 +267,10 @@ impl Executor {
         }
         for to in self.hears(context, partition.number) {
             let subscription = Subscription { reader: partition.clone(), to };
+            if taken.paused.contains(&subscription.to) {
+                self.stop_reading(&subscription);
+                continue;
+            }
             self.heard.retain(|heard| !matches!(heard, Heard::Message(of, ..) if *of == subscription));
             let marks: Vec<(Route, Place)> =
                 taken.marks.iter().filter(|(route, _)| route.to == subscription.to).cloned().collect();
@@ -320,8 +314,9 @@ impl Executor {
             self.land()?;
             return Ok(true);
         }
+        self.trim(now)?;
         let inputs = self.inputs(now)?;
-        if !inputs.is_empty() {
+        if !inputs.is_empty() || !self.drops.is_empty() {
             self.batch(inputs)?;
             return Ok(true);
         }
@@ -338,17 +333,18 @@ impl Executor {
         }
         let waiting = self.held.iter().filter_map(|held| held.lanes.next_due()).min();
         let waiting = waiting.map(|due| now + Duration::from_micros(u64::try_from(due - wall).unwrap_or(0)));
-        let gaps = self.held.iter().flat_map(|held| held.gaps.values()).map(|since| *since + inbox::GAP).min();
+        let gaps = self.held.iter().flat_map(|held| held.gaps.values()).map(|gap| gap.since + inbox::GAP).min();
         let relays = self.held.iter().filter_map(|held| held.relay.due()).min();
-        [waiting, gaps, relays, self.alarms.due(), self.paused_until].into_iter().flatten().min()
+        let trim = self.forgets().then_some(self.trim_due);
+        [waiting, gaps, relays, self.alarms.due(), self.paused_until, trim].into_iter().flatten().min()
     }
 
     fn tick(&mut self, now: Duration) -> Result<(), Stop> {
         for held in &mut self.held {
             held.relay.tick(now, &mut *self.broker, &mut *self.store).map_err(crash)?;
-            for (route, since) in &mut held.gaps {
-                if now.saturating_sub(*since) >= inbox::GAP {
-                    *since = now;
+            for (route, gap) in &mut held.gaps {
+                if now.saturating_sub(gap.since) >= inbox::GAP {
+                    gap.since = now;
                     self.counters.gap_alarms += 1;
                     let mark = held.marks.get(route).map(|mark| mark.place);
                     tracing::warn!(from = %route.from, topic = %route.to.topic, ?mark, "rows are missing: asking the producer to turn back");
@@ -389,6 +385,7 @@ impl Executor {
     fn begin_anew(&mut self) -> Result<(), StoreError> {
         self.identity.clear();
         self.heard.clear();
+        self.drops.clear();
         self.alarms = Alarms::default();
         let partitions: Vec<(Partition, u64)> = self.held.iter().map(|held| (held.partition.clone(), held.fence)).collect();
         for (partition, fence) in partitions {

@@ -427,7 +427,7 @@ mod tests {
         };
         let record = Arc::new(record);
         let mut live = Live { version: 0, record, state: Arc::new(()), shape, start: None, tail: Vec::new() };
-        let entry = |row| Entry { row, index: None, what: "sent".into(), detail: Some("x".repeat(300)), actor: None };
+        let entry = |row| Entry { row, index: None, what: "sent".into(), detail: Some("x".repeat(300)), by: None, actor: None };
         let (mut rows, mut told) = (Vec::new(), Vec::new());
         for at in 0..20 {
             let entries: Vec<Entry> = (0..at % 4).map(|row| entry(u16::try_from(row).unwrap())).collect();

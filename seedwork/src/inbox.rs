@@ -14,7 +14,7 @@ use crate::store::{LogRow, Place0, WaitingHead};
 
 /// Attempts of a message that faults before it is a dead letter.
 pub const ATTEMPTS: u16 = 8;
-/// How long a message may wait for what it names.
+/// How long a message may wait for what it names, when it is not said otherwise.
 pub const NOT_YET: Duration = Duration::from_secs(30);
 /// A gap that has not healed by itself after this long is an alarm, and asked for, again and again.
 pub const GAP: Duration = Duration::from_secs(10);

@@ -9,6 +9,8 @@ use crate::store::Partition;
 use crate::view::{Read, Value};
 
 pub mod letters;
+pub mod story;
+pub mod streams;
 
 /// Rows that one page looks at.
 pub const SCAN: usize = 2_000;

@@ -9,8 +9,10 @@ use crate::view::Value;
 
 pub mod contract;
 pub mod sqlite;
+mod writes;
 
 pub use sqlite::Sqlite;
+pub use writes::*;
 
 /// The format of what this build writes: raised with every new state version, saga version or message kind. A store that a newer
 /// build wrote is refused.
@@ -163,6 +165,8 @@ pub struct Taken {
     pub waiting: Vec<WaitingHead>,
     /// The ids of the sagas that have not ended.
     pub running: Vec<Arc<str>>,
+    /// What an operator has told it not to read.
+    pub paused: Vec<Destination>,
 }
 
 /// A place, or before the first.
@@ -215,123 +219,6 @@ pub struct About {
     pub source: Arc<str>,
     /// The saga that sent it, or that it answers.
     pub saga: Option<Arc<str>>,
-}
-
-/// The head row of a partition, as a commit advances it.
-#[derive(Clone, Debug)]
-pub struct HeadWrite {
-    /// Which partition.
-    pub partition: Partition,
-    /// The owner's fence: the commit is refused when it is not the head's.
-    pub fence: u64,
-    /// The epoch.
-    pub epoch: u64,
-    /// The last position written.
-    pub position: u64,
-    /// Up to which position of this epoch every row has its receipt.
-    pub relayed: u64,
-}
-
-/// A state to write.
-#[derive(Clone, Debug)]
-pub struct StateWrite {
-    /// The index in [`Schema::states`].
-    pub table: usize,
-    /// The aggregate's id.
-    pub id: Box<str>,
-    /// Its new version; 1 for a new one. The stored one must be one less.
-    pub version: u64,
-    /// The version of the body's form.
-    pub format: u32,
-    /// JSON.
-    pub body: Vec<u8>,
-    /// The row of its view: the index in [`Schema::views`] and the values.
-    pub view: Option<(usize, Vec<Value>)>,
-}
-
-/// A saga's run to write.
-#[derive(Clone, Debug)]
-pub struct SagaWrite {
-    /// Its id.
-    pub id: Arc<str>,
-    /// The partition that it lives in.
-    pub partition: Partition,
-    /// Its new version; 1 for a new one.
-    pub version: u64,
-    /// [`SagaRecord::stage`](crate::SagaRecord::stage).
-    pub stage: &'static str,
-    /// JSON: the record.
-    pub body: Vec<u8>,
-    /// JSON of the state, when it is new.
-    pub start: Option<Vec<u8>>,
-    /// Lines of its log that its record no longer holds, as a JSON array, and which such array it is, from 0.
-    pub log: Option<(u64, Vec<u8>)>,
-}
-
-/// A command's id, with what it was and what became of it.
-#[derive(Clone, Debug)]
-pub struct CommandWrite {
-    /// The id.
-    pub id: Box<str>,
-    /// When it may be forgotten: microseconds since 1970.
-    pub expires: i64,
-    /// JSON.
-    pub body: Vec<u8>,
-}
-
-/// A change of the waiting table.
-#[derive(Clone, Debug)]
-pub enum WaitingWrite {
-    /// A message is moved there.
-    Put(Partition, Waiting),
-    /// It was tried again; head and reason change.
-    Change(Partition, WaitingHead, String),
-    /// An operator gave it other bytes; those that it came with are kept beside them.
-    Edit(Partition, u64, Arc<[u8]>),
-    /// It is settled.
-    Remove(Partition, u64),
-}
-
-/// What an operator decided, as it is kept.
-#[derive(Clone, Debug)]
-pub struct OperationWrite {
-    /// The partition that it was decided in.
-    pub partition: Partition,
-    /// When: microseconds since 1970.
-    pub at: i64,
-    /// Who decided.
-    pub actor: Arc<str>,
-    /// What: `retry`, `discard` …
-    pub decision: &'static str,
-    /// The id of what it is about.
-    pub about: String,
-    /// Why, in the operator's words.
-    pub reason: Option<String>,
-    /// JSON: what was done.
-    pub told: serde_json::Value,
-}
-
-/// All that one batch changes.
-#[derive(Clone, Debug, Default)]
-pub struct Writes {
-    /// The head of every partition touched.
-    pub heads: Vec<HeadWrite>,
-    /// The last row sent to each destination touched.
-    pub destinations: Vec<(Partition, Destination, Place)>,
-    /// The marks moved, by the partition that reads.
-    pub marks: Vec<(Partition, Route, Place)>,
-    /// States and view rows.
-    pub states: Vec<StateWrite>,
-    /// Sagas.
-    pub sagas: Vec<SagaWrite>,
-    /// Log rows, in order.
-    pub log: Vec<LogRow>,
-    /// Commands' ids and answers.
-    pub commands: Vec<CommandWrite>,
-    /// The waiting table.
-    pub waiting: Vec<WaitingWrite>,
-    /// What operators decided.
-    pub operations: Vec<OperationWrite>,
 }
 
 /// Why a batch was not committed.
@@ -431,6 +318,25 @@ pub trait Store: Send {
     /// # Errors
     /// When the store is away or broken.
     fn log_after(&mut self, from: &Partition, after: Place0, to: Option<&Destination>, limit: usize) -> StoreResult<Vec<LogRow>>;
+
+    /// The oldest rows of a partition's log, at most `limit`: where each stands, when it was written (microseconds since 1970), and its
+    /// message's bytes.
+    ///
+    /// # Errors
+    /// When the store is away or broken.
+    fn oldest(&mut self, from: &Partition, limit: usize) -> StoreResult<Vec<(Place, i64, u64)>>;
+
+    /// About how many bytes of messages a partition's log holds, without reading it through.
+    ///
+    /// # Errors
+    /// When the store is away or broken.
+    fn log_bytes(&mut self, from: &Partition) -> StoreResult<u64>;
+
+    /// How far each reader of this store is with a partition's rows.
+    ///
+    /// # Errors
+    /// When the store is away or broken.
+    fn marks_on(&mut self, from: &Partition) -> StoreResult<Vec<(Partition, Route, Place)>>;
 
     /// The last row that was ever sent on a route of this store's.
     ///

@@ -13,7 +13,7 @@ use crate::broker::{Broker, Embedded};
 use crate::clock::{Chance, Clock};
 use crate::command::Error;
 use crate::context::{Context, Intercept};
-use crate::executor::{Ask, Decided, Decision, Executor, First, Listener, Operation, Outcome, Settings, Stop, Undecided};
+use crate::executor::{Ask, Decided, Decision, Executor, First, Limits, Listener, Operation, Outcome, Settings, Stop, Undecided};
 use crate::identity::SagaRecord;
 use crate::message::{Command, Envelope, Message, Packet};
 use crate::store::{Partition, Sqlite, Waiting};
@@ -107,6 +107,7 @@ pub struct World {
     hook: Arc<Mutex<Option<Hook>>>,
     asked: Vec<Packet>,
     heard: Arc<Mutex<Vec<Heard>>>,
+    limits: Limits,
     trace: String,
     keep_trace: bool,
     /// Restarts so far.
@@ -160,6 +161,7 @@ impl World {
             hook: Arc::default(),
             asked: Vec::new(),
             heard: Arc::default(),
+            limits: Limits::default(),
             trace: String::new(),
             keep_trace: false,
             restarts: 0,
@@ -187,6 +189,11 @@ impl World {
             Instead::Answer(error) => Intercept::Answer(error),
         });
         *lock(&self.hook) = Some(hook);
+    }
+
+    /// From the next start of each process on these limits hold.
+    pub fn set_limits(&mut self, limits: Limits) {
+        self.limits = limits;
     }
 
     /// The broker keeps back a route from the first message that matches, until [`World::release`] (distributed shape only).
@@ -240,7 +247,8 @@ impl World {
         let settings = Settings { partitions: self.partitions, epoch };
         let chance = Chance::seeded(self.chance.bits());
         let mut executor = Executor::new(contexts, settings, Box::new(store), broker, Box::new(self.clock.clone()), chance)
-            .unwrap_or_else(|error| panic!("a store in memory opens: {error}"));
+            .unwrap_or_else(|error| panic!("a store in memory opens: {error}"))
+            .limited(self.limits);
         for partition in &node.partitions {
             executor.take(partition).unwrap_or_else(|error| panic!("a partition in memory can be taken: {error}"));
         }

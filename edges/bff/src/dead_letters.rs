@@ -103,6 +103,11 @@ fn place(id: &str) -> Option<(Partition, u64)> {
     Some((Partition { context: context.into(), number: partition.parse().ok()? }, number.parse().ok()?))
 }
 
+/// Whether there is such a partition.
+async fn held(edge: &Edge, partition: &Partition) -> Result<bool, Problem> {
+    Ok(operate::readings(edge).await?.iter().any(|reading| reading.reader == *partition))
+}
+
 fn unknown(id: &str, dead: bool) -> Problem {
     Problem::unknown(if dead { "dead letter" } else { "waiting message" }, id)
 }
@@ -147,6 +152,9 @@ async fn edit(State(edge): State<Shared>, Text(id): Text, request: Request) -> R
     let reason = operate::optional_reason(reason)?;
     let (partition, number) = place(&id).ok_or_else(|| unknown(&id, true))?;
     let (letter, body) = (Letter { number, revision }, body.get().as_bytes().to_vec());
+    if !held(&edge, &partition).await? {
+        return Err(unknown(&id, true));
+    }
     let decision = Decision::Edit { partition: partition.clone(), letter, body, reason };
     operate::decide(&edge, order.actor, decision).await?;
     let whole = edge.just_written(|read| {
@@ -182,6 +190,9 @@ async fn single(State(edge): State<Shared>, Text(id): Text, request: Request, ve
     let Why { reason, revision } = body::json_or_nothing(&order.body)?;
     let reason = operate::optional_reason(reason)?;
     let (partition, number) = place(&id).ok_or_else(|| unknown(&id, true))?;
+    if !held(&edge, &partition).await? {
+        return Err(unknown(&id, true));
+    }
     let decision = decision(verb, partition, vec![Letter { number, revision }], reason)?;
     let Decided::Letters { changed, .. } = operate::decide(&edge, order.actor, decision).await? else {
         return Err(Problem::internal());
@@ -278,6 +289,14 @@ async fn act(edge: &Edge, actor: Arc<str>, verb: Verb, seen: &[Seen], reason: Op
         let id = |number: u64| seedwork::executor::letter_id(&partition, number);
         let asked: Vec<u64> = letters.iter().map(|letter| letter.number).collect();
         let decision = decision(verb, partition.clone(), letters, reason.clone())?;
+        if !held(edge, &partition).await? {
+            all.changed.extend(asked.into_iter().map(|number| Changed {
+                id: id(number),
+                code: "unknown".to_owned(),
+                detail: "there is no such partition".to_owned(),
+            }));
+            continue;
+        }
         match operate::decide(edge, actor.clone(), decision).await {
             Ok(Decided::Letters { done, changed }) => {
                 all.done.extend(done.into_iter().map(id));

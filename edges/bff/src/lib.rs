@@ -32,6 +32,7 @@ mod contracts;
 mod dead_letters;
 mod health;
 mod ids;
+mod message;
 pub mod openapi;
 mod operate;
 mod pages;
@@ -40,7 +41,9 @@ mod problem;
 mod routes;
 mod sagas;
 mod serve;
+mod streams;
 mod submit;
+mod subscriptions;
 
 pub use asked::{KEY_MAX_CHARS, WAIT_MAX};
 pub use body::BODY_MAX;
@@ -130,6 +133,8 @@ fn routes() -> Routes {
         .merge(sagas::routes())
         .merge(operate::routes())
         .merge(dead_letters::routes())
+        .merge(subscriptions::routes())
+        .merge(streams::routes())
         .merge(commands::routes())
         .merge(contracts::seed_003::routes())
 }

@@ -18,12 +18,14 @@ mod blocks;
 mod brands;
 mod campaigns;
 mod commands;
+mod dead_letters;
 mod machine;
 mod operation;
 mod partners;
 mod sagas;
 mod schema;
 mod seed_003;
+mod streams;
 
 use operation::Operation;
 
@@ -43,6 +45,8 @@ fn areas() -> Vec<Area> {
         partners::area(),
         blocks::area(),
         sagas::area(),
+        dead_letters::area(),
+        streams::area(),
         commands::area(),
         seed_003::area(),
         machine::area(),

@@ -7,7 +7,7 @@ use axum::http::request::Parts;
 use axum::http::{StatusCode, Uri};
 use axum::response::Response;
 use axum::routing::get;
-use seedwork::executor::{Decided, Decision, Operation, Undecided};
+use seedwork::executor::{Decided, Decision, Operation, Reading, Undecided};
 use seedwork::operator;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -60,6 +60,17 @@ pub(crate) async fn decide(edge: &Edge, actor: Arc<str>, decision: Decision) -> 
         Err(_) => {
             Err(Problem::unavailable("no-answer", "there is no answer yet; look whether this was done before you ask again"))
         }
+    }
+}
+
+/// What the owner reads, asked of itself.
+pub(crate) async fn readings(edge: &Edge) -> Result<Vec<Reading>, Problem> {
+    let (sender, readings) = oneshot::channel();
+    // Whoever asked may have gone.
+    edge.owner.readings(Box::new(move |readings| sender.send(readings).unwrap_or_default())).map_err(|_| busy())?;
+    match timeout(FIRST_MAX, readings).await {
+        Ok(Ok(readings)) => Ok(readings),
+        Ok(Err(_)) | Err(_) => Err(Problem::unavailable("no-answer", "there is no answer yet; ask again in a second")),
     }
 }
 

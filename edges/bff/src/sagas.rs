@@ -24,6 +24,7 @@ use crate::routes::Routes;
 use crate::{Shared, Text};
 
 mod told;
+mod why;
 
 use told::{Summary, Told};
 
@@ -31,6 +32,7 @@ pub(crate) fn routes() -> Routes {
     Routes::new()
         .route("/v1/sagas", get(list))
         .route("/v1/sagas/{id}", get(one))
+        .route("/v1/sagas/{id}/why", get(why))
         .route("/v1/sagas/{id}/retry", post(retry))
         .route("/v1/sagas/{id}/resolve", post(resolve))
         .route("/v1/sagas/{id}/abort", post(abort))
@@ -113,6 +115,17 @@ async fn one(State(edge): State<Shared>, Text(id): Text) -> Result<Response, Pro
         Some(body) => Ok(json(StatusCode::OK, body)),
         None => Err(Problem::unknown("saga", &id)),
     }
+}
+
+/// What its first command caused, and where the time went.
+async fn why(State(edge): State<Shared>, Text(id): Text) -> Result<Response, Problem> {
+    let wanted = id.clone();
+    let found = edge.query(move |read| {
+        let Some((record, log)) = saga(read, &wanted)? else { return Ok(None) };
+        let story = operator::story::story(read, &wanted, &record, &log)?;
+        written(&why::Why::of(&wanted, &record, &story)).map(Some)
+    });
+    found.await?.map(|body| json(StatusCode::OK, body)).ok_or_else(|| Problem::unknown("saga", &id))
 }
 
 fn document(read: &dyn Read, id: &str, plans: &[Plan], did: Option<&[Entry]>) -> Result<Option<Vec<u8>>, String> {

@@ -37,6 +37,26 @@ impl FromStr for Period {
     }
 }
 
+/// A size in bytes: a whole number and one of `kB`, `MB`, `GB`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Size(pub u64);
+
+impl FromStr for Size {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Size, String> {
+        let wrong = || format!("{text:?} is no size");
+        let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).ok_or_else(wrong)?);
+        let number: u64 = number.parse().map_err(|_| wrong())?;
+        let bytes = match unit {
+            "kB" => 1_000,
+            "MB" => 1_000_000,
+            "GB" => 1_000_000_000,
+            _ => return Err(wrong()),
+        };
+        number.checked_mul(bytes).map(Size).ok_or_else(wrong)
+    }
+}
+
 /// The address of a server: `http://host:port`, and a path if it stands behind one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Address(String);
@@ -88,6 +108,15 @@ mod tests {
         assert_eq!("2d".parse(), Ok(Period(Duration::from_secs(172_800))));
         for text in ["", "10", "s", "1.5s", "-1s", "10 s", "10y", "99999999999999999999s", "18446744073709551615d"] {
             assert!(text.parse::<Period>().is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_size_is_a_number_and_a_unit() {
+        assert_eq!("20GB".parse(), Ok(Size(20_000_000_000)));
+        assert_eq!("none".parse(), Ok(Maybe::<Size>(None)));
+        for text in ["", "10", "MB", "1.5MB", "10 MB", "10mb", "99999999999999999999kB", "18446744073709551615GB"] {
+            assert!(text.parse::<Size>().is_err(), "{text:?}");
         }
     }
 

@@ -77,6 +77,11 @@ impl Executor {
         while inputs.len() < limit {
             let Some((ask, received, seed)) = self.asks.pop_front() else { break };
             match self.addressee(&ask.packet) {
+                Some(partition) if self.commands_paused(partition) => {
+                    let mut ask = ask;
+                    let why = "an operator has paused the reading of these commands; try again later".to_owned();
+                    ask.listener.first(&First::Unavailable(why));
+                }
                 Some(partition) => inputs.push(Input::Ask { ask, received, seed, partition }),
                 None => {
                     let mut ask = ask;

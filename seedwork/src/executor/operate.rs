@@ -1,4 +1,4 @@
-//! What an operator decides: on sagas and on dead letters. Each decision is an input of a batch like any other, and is kept, with who
+//! What an operator decides: on sagas, on dead letters, on what is read and sent. Each decision is an input of a batch like any other, and is kept, with who
 //! decided it and why, in the same commit.
 
 use std::sync::Arc;
@@ -8,13 +8,15 @@ use super::{Executor, Input, Stop};
 use crate::command::Refusal;
 use crate::log::partition_of;
 use crate::saga::engine::Entry;
-use crate::store::{OperationWrite, Partition};
+use crate::store::{Destination, OperationWrite, Partition, Place, Place0, Route};
 
 mod letters;
 mod sagas;
+mod streams;
 
 use letters::Fate;
 pub use letters::Letter;
+pub use streams::Reading;
 
 /// A decision, and who takes it.
 #[derive(Clone, Debug, PartialEq)]
@@ -75,6 +77,44 @@ pub enum Decision {
         /// In the operator's words.
         reason: String,
     },
+    /// Stops the reading of a destination, also after a start, until it is resumed.
+    Pause {
+        /// The reader.
+        reader: Partition,
+        /// What it reads.
+        to: Destination,
+        /// In the operator's words.
+        reason: String,
+    },
+    /// Goes on reading where it stopped.
+    Resume {
+        /// The reader.
+        reader: Partition,
+        /// What it reads.
+        to: Destination,
+        /// In the operator's words.
+        reason: Option<String>,
+    },
+    /// Sends rows of a stream again; who has taken them before drops them.
+    Resend {
+        /// Whose rows, and where they go.
+        route: Route,
+        /// After which of them.
+        after: Place,
+        /// In the operator's words.
+        reason: Option<String>,
+    },
+    /// Moves a reader's mark over rows that it misses: they are lost to it.
+    Skip {
+        /// The reader.
+        reader: Partition,
+        /// Whose rows are missing, on which way.
+        route: Route,
+        /// In which epoch.
+        epoch: u64,
+        /// In the operator's words.
+        reason: String,
+    },
     /// Gives a dead letter another body; it stays a dead letter until it is replayed.
     Edit {
         /// Where it waits.
@@ -100,6 +140,17 @@ pub enum Decided {
         /// Numbers, and what is the case instead.
         changed: Vec<(u64, Refusal)>,
     },
+    /// Whether a destination is read now.
+    Reads(bool),
+    /// The first row that is sent again.
+    Resent(Place),
+    /// A mark was moved.
+    Skipped {
+        /// From here; none: nothing had been taken.
+        from: Place0,
+        /// To here.
+        to: Place,
+    },
 }
 
 /// Why nothing was done.
@@ -123,7 +174,7 @@ impl From<Refusal> for Undecided {
 }
 
 impl Decision {
-    /// `retry`, `resolve`, `abort`, `replay`, `discard`, `edit`.
+    /// `retry`, `resolve`, `abort`, `replay`, `discard`, `edit`, `pause`, `resume`, `resend`, `skip`.
     pub fn as_str(&self) -> &'static str {
         match self {
             Decision::Retry { .. } => "retry",
@@ -132,6 +183,10 @@ impl Decision {
             Decision::Replay { .. } => "replay",
             Decision::Discard { .. } => "discard",
             Decision::Edit { .. } => "edit",
+            Decision::Pause { .. } => "pause",
+            Decision::Resume { .. } => "resume",
+            Decision::Resend { .. } => "resend",
+            Decision::Skip { .. } => "skip",
         }
     }
 
@@ -145,13 +200,26 @@ impl Decision {
                 }
             }
             Decision::Edit { partition, letter, .. } => letter_id(partition, letter.number),
+            Decision::Pause { reader, to, .. } | Decision::Resume { reader, to, .. } => {
+                format!("{}:{}:{}", reader.context, reader.number, to.topic)
+            }
+            Decision::Resend { route, after, .. } => format!("{}/{}", route.from, after.epoch),
+            Decision::Skip { route, epoch, .. } => format!("{}/{epoch}", route.from),
         }
     }
 
     fn reason(&self) -> Option<&str> {
         match self {
-            Decision::Retry { reason, .. } | Decision::Replay { reason, .. } | Decision::Edit { reason, .. } => reason.as_deref(),
-            Decision::Resolve { reason, .. } | Decision::Abort { reason, .. } | Decision::Discard { reason, .. } => Some(reason),
+            Decision::Retry { reason, .. }
+            | Decision::Replay { reason, .. }
+            | Decision::Edit { reason, .. }
+            | Decision::Resume { reason, .. }
+            | Decision::Resend { reason, .. } => reason.as_deref(),
+            Decision::Resolve { reason, .. }
+            | Decision::Abort { reason, .. }
+            | Decision::Discard { reason, .. }
+            | Decision::Pause { reason, .. }
+            | Decision::Skip { reason, .. } => Some(reason),
         }
     }
 }
@@ -162,6 +230,10 @@ impl Operation {
             Decision::Replay { partition, .. } | Decision::Discard { partition, .. } | Decision::Edit { partition, .. } => {
                 held.partition == *partition
             }
+            Decision::Pause { reader, .. } | Decision::Resume { reader, .. } | Decision::Skip { reader, .. } => {
+                held.partition == *reader
+            }
+            Decision::Resend { route, .. } => held.partition == route.from,
             Decision::Retry { context, saga, .. }
             | Decision::Resolve { context, saga, .. }
             | Decision::Abort { context, saga, .. } => {
@@ -209,6 +281,12 @@ impl Executor {
                 self.decide_letters(letters, Fate::Discard(reason), &operation.actor, received, partition, batch)?
             }
             Decision::Edit { letter, body, .. } => self.edit(*letter, body, partition, batch)?,
+            Decision::Pause { to, reason, .. } => {
+                Step::Answer(self.pause(to, Some((received, operation.actor.clone(), reason.clone())), partition, batch))
+            }
+            Decision::Resume { to, .. } => Step::Answer(self.pause(to, None, partition, batch)),
+            Decision::Resend { route, after, .. } => Step::Answer(self.resend(route, *after, partition, batch)?),
+            Decision::Skip { route, epoch, .. } => Step::Answer(self.skip(route, *epoch, partition, batch)),
         };
         let Step::Answer(result) = step else {
             return Ok(Some(Input::Operation { operation, received, seed, partition, answer }));
@@ -240,8 +318,8 @@ impl Executor {
         for held in &self.held {
             let _ = write!(text, "\n  {} fence {} at {}/{}", held.partition, held.fence, held.epoch, held.position);
             let _ = write!(text, ", relayed {:?}, due {:?}", held.relay.relayed(), held.relay.due());
-            for (route, since) in &held.gaps {
-                let mark = held.marks.get(route).map(|mark| mark.place);
+            for (route, gap) in &held.gaps {
+                let (mark, since) = (held.marks.get(route).map(|mark| mark.place), gap.since);
                 let _ = write!(text, "\n    gap since {since:?} from {} on {} after {mark:?}", route.from, route.to.topic);
             }
         }
@@ -261,6 +339,12 @@ impl Decided {
             Decided::Letters { done, .. } => {
                 let ids: Vec<String> = done.iter().map(|number| letter_id(partition, *number)).collect();
                 serde_json::json!({"letters": ids})
+            }
+            Decided::Reads(reads) => serde_json::json!({"reads": reads}),
+            Decided::Resent(first) => serde_json::json!({"first": first.position}),
+            Decided::Skipped { from, to } => {
+                let place = |place: &Place| serde_json::json!({"epoch": place.epoch, "position": place.position});
+                serde_json::json!({"from": from.as_ref().map(place), "to": place(to)})
             }
         }
     }

@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::operate::Reply;
-use super::{Ask, Counters, Executor, Operation, Stop};
+use super::{Ask, Counters, Executor, Operation, Reading, Stop};
 
 /// Commands that may wait for the owner.
 pub const CAPACITY: usize = 4096;
@@ -17,6 +17,7 @@ enum Order {
     Ask(Ask),
     Operation(Operation, Reply),
     Counters(Box<dyn FnOnce(Counters) + Send>),
+    Readings(Box<dyn FnOnce(Vec<Reading>) + Send>),
 }
 
 #[derive(Default)]
@@ -65,6 +66,14 @@ impl Handle {
     /// [`Busy`].
     pub fn counters(&self, answer: Box<dyn FnOnce(Counters) + Send>) -> Result<(), Busy> {
         self.order(Order::Counters(answer))
+    }
+
+    /// What its partitions read, and how that goes.
+    ///
+    /// # Errors
+    /// [`Busy`].
+    pub fn readings(&self, answer: Box<dyn FnOnce(Vec<Reading>) + Send>) -> Result<(), Busy> {
+        self.order(Order::Readings(answer))
     }
 
     fn order(&self, order: Order) -> Result<(), Busy> {
@@ -118,6 +127,7 @@ fn drive(mut executor: Executor, intake: &Intake) -> Result<(), Stop> {
                 Order::Ask(ask) => executor.ask(ask),
                 Order::Operation(operation, answer) => executor.operate(operation, answer),
                 Order::Counters(answer) => answer(executor.counters),
+                Order::Readings(answer) => answer(executor.readings()),
             }
         }
         if executor.turn()? || arrived {

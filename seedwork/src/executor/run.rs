@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use super::batch::{Batch, Origin, Run, Verdict};
-use super::{Ask, CommandRecord, Executor, First, Input, Mark, Stop, alarms, crash};
+use super::{Ask, CommandRecord, Executor, First, Gap, Input, Mark, Stop, alarms, crash};
 use crate::clock::Chance;
 use crate::command::{Error, Fault, Result};
 use crate::identity::Trouble;
@@ -121,7 +121,8 @@ impl Executor {
             }
             Seen::Gap => {
                 self.counters.gaps += 1;
-                held.gaps.entry(row.route.clone()).or_insert(now);
+                let gap = held.gaps.entry(row.route.clone()).or_insert(Gap { since: now, wants: row.predecessor });
+                gap.wants = gap.wants.min(row.predecessor);
                 false
             }
         }

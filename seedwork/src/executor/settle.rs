@@ -101,7 +101,7 @@ impl Executor {
     }
 
     pub(super) fn not_yet(&mut self, run: &Run<'_>, why: String, batch: &mut Batch) {
-        let limit = i64::try_from(inbox::NOT_YET.as_micros()).unwrap_or(i64::MAX);
+        let limit = i64::try_from(self.limits.not_yet.as_micros()).unwrap_or(i64::MAX);
         match &run.origin {
             Origin::Waiting(head) => {
                 let until = head.not_yet.unwrap_or(run.received + limit);
@@ -262,7 +262,13 @@ impl Executor {
     ) {
         self.identity.merge(&changes.states, &changes.sagas);
         batch.states.extend(changes.states.into_iter().map(|change| (change.table, change.id)));
-        for change in changes.sagas {
+        let answer = (*packet.envelope.kind == *ANSWER_KIND).then(|| packet.envelope.id.rsplit_once('/')).flatten();
+        let position: Option<u64> = answer.and_then(|(_, position)| position.parse().ok());
+        for mut change in changes.sagas {
+            // The first line is about the answer; those behind it say what follows from that.
+            if let Some(entry) = change.log.first_mut() {
+                entry.by = position;
+            }
             batch.sagas.entry(change.id).or_insert_with(|| (partition, Vec::new())).1.extend(change.log);
         }
         let sent = changes.sent.into_iter().map(|sent| Outgo { partition, cause: packet.clone(), sent, received, started });

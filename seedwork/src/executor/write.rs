@@ -39,6 +39,8 @@ impl Executor {
         let mut writes = Writes {
             waiting: std::mem::take(&mut batch.waiting),
             operations: std::mem::take(&mut batch.operations),
+            pauses: std::mem::take(&mut batch.pauses),
+            drops: std::mem::take(&mut self.drops),
             ..Writes::default()
         };
         for (table, id) in &batch.states {
@@ -77,7 +79,9 @@ impl Executor {
             || !writes.marks.is_empty()
             || !writes.commands.is_empty()
             || !writes.waiting.is_empty()
-            || !writes.operations.is_empty();
+            || !writes.operations.is_empty()
+            || !writes.pauses.is_empty()
+            || !writes.drops.is_empty();
         if any {
             // The head of every partition goes along: the fence is checked even where only a mark moved.
             for held in &self.held {
@@ -218,6 +222,7 @@ impl Executor {
                 }
             }
         }
+        self.after_operation(batch.turned, &writes.pauses, now);
         for (answer, result) in batch.replies {
             answer(result);
         }

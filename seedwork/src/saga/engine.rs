@@ -286,6 +286,9 @@ pub struct Entry {
     /// More words, if there are any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
+    /// The position of the answer that it was written for, in the stream of whoever answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<u64>,
     /// Who decided it, when an operator did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub actor: Option<std::sync::Arc<str>>,

@@ -11,6 +11,7 @@
 use super::*;
 use crate::view::Read;
 
+mod operating;
 mod parts;
 
 use parts::*;
@@ -48,6 +49,9 @@ pub fn check(make: Maker<'_>) {
     a_later_epoch_comes_after_the_one_before(make);
     waiting_messages_are_put_changed_and_removed(make);
     a_saga_is_running_until_it_has_ended(make);
+    operating::an_edit_changes_the_bytes_alone(make);
+    operating::a_pause_holds_until_it_is_taken_back(make);
+    operating::the_log_is_dropped_from_its_beginning_and_nothing_else_is(make);
     a_view_row_is_written_with_its_state(make);
     commands_are_kept_until_they_expire(make);
     what_peek_does_not_know_fetch_brings(make);
@@ -115,6 +119,8 @@ fn a_refused_commit_writes_nothing_and_the_store_goes_on(make: Maker<'_>) {
         let good = state("car-2", 1);
         let writes = Writes {
             operations: Vec::new(),
+            pauses: Vec::new(),
+            drops: Vec::new(),
             heads: vec![head(&home(), fence, 50)],
             states: good.states.into_iter().chain(bad.states).collect(),
             destinations: vec![(home(), shop(0), at(50))],
@@ -308,6 +314,7 @@ fn waiting_messages_are_put_changed_and_removed(make: Maker<'_>) {
     commit(&mut *store, writes(vec![change, WaitingWrite::Remove(home(), 1)]));
     let changed = store.waiting(&home(), 2).expect("the store is there").expect("it waits");
     assert_eq!((&changed.head, changed.reason.as_str(), &changed.raw), (&dead, "the eighth time", &waiting(2, None).raw));
+    assert_eq!(changed.revision, 2, "a change raises the revision");
     assert_eq!(store.waiting(&home(), 1), Ok(None), "what is settled is gone");
     assert_eq!(store.waiting(&other(), 2), Ok(None), "a number counts in its partition");
     let heads: Vec<WaitingHead> = take(&mut *store, &home()).waiting;

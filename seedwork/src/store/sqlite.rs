@@ -13,6 +13,7 @@ use session::Session;
 mod checkpoint;
 mod committer;
 mod ddl;
+mod keep;
 mod load;
 mod readers;
 mod session;
@@ -74,6 +75,11 @@ fn unsigned(value: i64) -> u64 {
 /// A log row's key: the stream's number, then the position. One B-tree in commit order, no second index.
 const POSITION_BITS: u32 = 40;
 
+/// The key of a log row, from its stream's number and its position there.
+pub fn log_number(stream: i64, position: u64) -> i64 {
+    (stream << POSITION_BITS) | number(position)
+}
+
 fn place(epoch: i64, position: i64) -> Place {
     Place { epoch: unsigned(epoch), position: unsigned(position) }
 }
@@ -132,6 +138,11 @@ impl Sqlite {
     pub fn memory() -> StoreResult<Sqlite> {
         let session = Session::with(Connection::open_in_memory().map_err(broken("cannot open a database in memory"))?, None)?;
         Ok(Sqlite { writer: Arc::new(Mutex::new(session)), beside: None, outcome: None })
+    }
+
+    /// A statement past all that is kept here in memory: for tests of what damage does.
+    pub(crate) fn damage(&mut self, sql: &str) -> rusqlite::Result<()> {
+        self.writer().damage(sql)
     }
 
     /// The connection that writes, when no commit is under way any more.
@@ -230,6 +241,18 @@ impl Store for Sqlite {
 
     fn log_after(&mut self, from: &Partition, after: Place0, to: Option<&Destination>, limit: usize) -> StoreResult<Vec<LogRow>> {
         self.read("cannot read the log", |session| session.log_rows(from, after, to, limit))
+    }
+
+    fn oldest(&mut self, from: &Partition, limit: usize) -> StoreResult<Vec<(Place, i64, u64)>> {
+        self.read("cannot read the log", |session| session.oldest_rows(from, limit))
+    }
+
+    fn log_bytes(&mut self, from: &Partition) -> StoreResult<u64> {
+        self.read("cannot read the log", |session| session.bytes_of_log(from))
+    }
+
+    fn marks_on(&mut self, from: &Partition) -> StoreResult<Vec<(Partition, Route, Place)>> {
+        self.read("cannot read the marks", |session| session.marks_of_readers(from))
     }
 
     fn last_sent(&mut self, route: &Route) -> StoreResult<Place0> {

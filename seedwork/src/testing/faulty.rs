@@ -153,6 +153,18 @@ impl Store for Faulty {
         lock(&self.inner).log_after(from, after, to, limit)
     }
 
+    fn oldest(&mut self, from: &Partition, limit: usize) -> StoreResult<Vec<(Place, i64, u64)>> {
+        lock(&self.inner).oldest(from, limit)
+    }
+
+    fn log_bytes(&mut self, from: &Partition) -> StoreResult<u64> {
+        lock(&self.inner).log_bytes(from)
+    }
+
+    fn marks_on(&mut self, from: &Partition) -> StoreResult<Vec<(Partition, Route, Place)>> {
+        lock(&self.inner).marks_on(from)
+    }
+
     fn last_sent(&mut self, route: &Route) -> StoreResult<Place0> {
         lock(&self.inner).last_sent(route)
     }

@@ -65,6 +65,21 @@ impl World {
         rows.unwrap_or_default().into_iter().map(read).collect()
     }
 
+    /// What every process reads, and how that goes.
+    pub fn readings(&self) -> Vec<crate::executor::Reading> {
+        self.nodes.iter().filter_map(|node| node.executor.as_ref()).flat_map(Executor::readings).collect()
+    }
+
+    /// Does to every store what only a damaged disk or a stranger does: a statement past its owner.
+    ///
+    /// # Panics
+    /// When the text is not SQL.
+    pub fn damage(&mut self, sql: &str) {
+        for node in self.nodes.iter().filter(|node| node.replica == 0) {
+            lock(&node.store).damage(sql).unwrap_or_else(|error| panic!("{error}"));
+        }
+    }
+
     /// The same query in every store.
     ///
     /// # Panics

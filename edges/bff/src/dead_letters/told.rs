@@ -1,10 +1,11 @@
 //! A waiting message, told.
 
-use seedwork::message::{Envelope, Packet, SagaRef};
 use seedwork::operator::letters::{self, Letter};
+use seedwork::operator::streams::topic_of;
 use serde::Serialize;
-use serde_json::value::RawValue;
 use wire::values::Timestamp;
+
+use crate::message::Message;
 
 pub(super) fn id_of(letter: &Letter) -> String {
     seedwork::executor::letter_id(&letter.partition, letter.number)
@@ -45,18 +46,13 @@ impl<'a> Told<'a> {
             (false, None, 0) => "queued",
             (false, None, _) => "retrying",
         };
-        // Events come by the topic of the context that said them, the rest by the reader's own.
-        let owner = match (letter.topic.as_str(), &letter.source) {
-            ("events", Some(source)) => source,
-            _ => &*letter.partition.context,
-        };
         Told {
             id: id_of(letter),
             revision: letter.revision,
             state,
             context: &letter.partition.context,
             partition: letter.partition.number,
-            topic: format!("{owner}.{}", letter.topic),
+            topic: topic_of(&letter.partition, &letter.topic, letter.source.as_deref()).to_string(),
             lane: &letter.lane,
             kind: letter.kind.as_deref(),
             key: letter.key.as_deref(),
@@ -76,13 +72,8 @@ impl<'a> Told<'a> {
 pub(super) struct Whole<'a> {
     #[serde(flatten)]
     told: Told<'a>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    envelope: Option<Attributes>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    body: Option<Box<RawValue>>,
-    /// The message as text, when it cannot be read.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    unreadable: Option<&'a str>,
+    #[serde(flatten)]
+    message: Message<'a>,
     /// The message as it came, when an operator has edited it.
     #[serde(skip_serializing_if = "Option::is_none")]
     original: Option<&'a str>,
@@ -95,55 +86,11 @@ struct Behind<'a> {
     first: Vec<Told<'a>>,
 }
 
-/// An envelope's attributes, by their names in CloudEvents.
-#[derive(Serialize)]
-pub(crate) struct Attributes {
-    id: String,
-    source: String,
-    r#type: String,
-    subject: String,
-    time: Timestamp,
-    correlationid: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    causationid: Option<String>,
-    actor: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    tenant: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    traceparent: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    saga: Option<SagaRef>,
-}
-
-impl From<&Envelope> for Attributes {
-    fn from(envelope: &Envelope) -> Attributes {
-        let text = |text: &Option<std::sync::Arc<str>>| text.as_deref().map(str::to_owned);
-        Attributes {
-            id: envelope.id.to_string(),
-            source: envelope.source.to_string(),
-            r#type: envelope.kind.to_string(),
-            subject: envelope.key.to_string(),
-            time: Timestamp::saturating_from_micros(envelope.time),
-            correlationid: envelope.correlation.to_string(),
-            causationid: text(&envelope.causation),
-            actor: envelope.actor.to_string(),
-            tenant: text(&envelope.tenant),
-            traceparent: text(&envelope.trace),
-            saga: envelope.saga.clone(),
-        }
-    }
-}
-
 impl<'a> Whole<'a> {
     pub fn of(whole: &'a letters::Whole) -> Whole<'a> {
-        // Our own messages have one member that is no attribute: their body.
-        let packet = Packet::parse(whole.raw.as_bytes(), |_| None).ok();
-        let body = packet.as_ref().and_then(|packet| serde_json::from_slice(packet.body()).ok());
         Whole {
             told: Told::of(&whole.letter),
-            envelope: packet.as_ref().map(|packet| Attributes::from(&packet.envelope)),
-            body,
-            unreadable: packet.is_none().then_some(whole.raw.as_str()),
+            message: Message::of(&whole.raw),
             original: whole.original.as_deref(),
             behind: Behind { count: whole.behind, first: whole.next.iter().map(Told::of).collect() },
         }

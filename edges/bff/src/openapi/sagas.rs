@@ -30,6 +30,7 @@ fn operations() -> Vec<Operation> {
             .pages()
             .answers(200, "SagaPage", "A page of sagas.")
             .leads_to("getSaga", "id", "/items/0/id")
+            .leads_to("whySaga", "id", "/items/0/id")
             .leads_to("retrySaga", "id", "/items/0/id")
             .leads_to("resolveSaga", "id", "/items/0/id")
             .leads_to("abortSaga", "id", "/items/0/id"),
@@ -38,6 +39,11 @@ fn operations() -> Vec<Operation> {
             .part("id", joined(2, ID_MAX_PARTS), "c-12345~01890a5d", "The key that it lives under, `~`, and a minted part.")
             .no(&[404])
             .answers(200, "Saga", "The saga."),
+        get("/v1/sagas/{id}/why", "whySaga", "What its command caused, and where the time went")
+            .says("Every message behind what caused it, each with when it was said, received, handled and committed.")
+            .part("id", joined(2, ID_MAX_PARTS), "c-12345~01890a5d", "The key that it lives under, `~`, and a minted part.")
+            .no(&[404])
+            .answers(200, "Story", "The story."),
         of_one(decide("/v1/sagas/{id}/retry", "retrySaga", "Send the row of a saga again"))
             .says("Open for a row that is stuck or past its deadline.")
             .takes("Why", false, &[("with a reason", json!({"reason": "the bank is back"}))]),
@@ -134,7 +140,10 @@ fn schemas() -> Vec<(&'static str, Value)> {
     );
     let undo = object(json!({"row": number(1), "undo": any_text(), "context": any_text(), "children": number(1)}), json!({}));
     let entry = json!({"row": number(0), "what": any_text()});
-    let more = json!({"index": number(0), "detail": any_text(), "actor": any_text()});
+    let more = json!({
+        "index": number(0), "detail": any_text(), "actor": about(any_text(), "who decided it"),
+        "by": about(number(1), "the position of the answer that it was written for, in the stream of whoever answered"),
+    });
     let line = object(merged(&entry, json!({"at": instant()})), more.clone());
     let (required, optional) = summary();
     let whole = json!({
@@ -152,7 +161,40 @@ fn schemas() -> Vec<(&'static str, Value)> {
         json!({"reason": any_text()}),
     );
     let summary = object(required, optional);
+    let spent = || of("Spent");
+    let told = object(
+        json!({"id": any_text(), "cause": nullable(), "depth": about(number(0), "how many causes stand above it")}),
+        json!({
+            "kind": any_text(), "key": any_text(), "source": any_text(), "topic": any_text(),
+            "row": number(1), "index": number(0), "direction": word(["do", "undo"]), "attempt": number(1),
+            "said": about(instant(), "when the batch that said it was written"),
+            "received": instant(), "started": about(instant(), "when its handler started"),
+            "committed": about(instant(), "when the batch that handled it was written"),
+            "spent": spent(),
+        }),
+    );
+    let story = object(
+        json!({
+            "saga": any_text(), "command": any_text(), "started": instant(), "updated": instant(),
+            "complete": about(json!({"type": "boolean"}), "whether all of it was found and nothing was left out"),
+            "spent": about(spent(), "the sum over the path"),
+            "path": about(list(any_text()), "from the first cause to what was said last"),
+            "messages": list(told),
+        }),
+        json!({}),
+    );
+    let microseconds = |text: &str| about(number(0), text);
+    let spent = object(
+        json!({
+            "waiting_us": microseconds("microseconds from when it was said until it was received"),
+            "queued_us": microseconds("microseconds from then until its handler began"),
+            "handling_us": microseconds("microseconds from then until its batch was written"),
+        }),
+        json!({}),
+    );
     vec![
+        ("Story", story),
+        ("Spent", spent),
         ("SagaSummary", summary),
         ("SagaPage", page(of("SagaSummary"))),
         ("Saga", saga),

@@ -184,7 +184,11 @@ async fn many_are_decided_on_as_a_dry_run_saw_them_and_what_changed_since_is_sai
     }
     for bad in ["x", "partner:0:x", "partner:0", "nobody:7:1", "a%2Fb", "partner:99999:1"] {
         assert_eq!(no(&edge.get(&format!("/v1/dead-letters/{bad}")).await), (404, "unknown", ""), "{bad}");
+        let replayed = edge.post(&format!("/v1/dead-letters/{bad}/replay"), "").await;
+        assert_eq!(no(&replayed), (404, "unknown", ""), "{bad}");
     }
+    let nobody = edge.post("/v1/dead-letters/replay", json!({"letters": [{"id": "nobody:7:1"}]}).to_string()).await;
+    assert_eq!((&nobody.json["done"], &nobody.json["changed"][0]["code"]), (&json!([]), &json!("unknown")), "{}", nobody.json);
     for (query, field) in [("order=up", "order"), ("cursor=1", "cursor"), ("cursor=1.x", "cursor"), ("limit=x", "limit")] {
         let answer = edge.get(&format!("/v1/dead-letters?{query}")).await;
         assert_eq!((answer.status.as_u16(), answer.json["field"].as_str()), (400, Some(field)), "{query}");

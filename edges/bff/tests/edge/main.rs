@@ -11,4 +11,6 @@ mod outcomes;
 mod reading;
 mod seed_003;
 mod serving;
+mod streams;
 mod trouble;
+mod why;

@@ -6,7 +6,7 @@ use crate::message::Direction;
 use crate::saga::{Abort, Outcome};
 
 pub(super) fn log(row: u16, index: impl Into<Option<u32>>, what: &'static str, detail: impl Into<Option<String>>) -> Effect {
-    Effect::Log(Entry { row, index: index.into(), what: what.into(), detail: detail.into(), actor: None })
+    Effect::Log(Entry { row, index: index.into(), what: what.into(), detail: detail.into(), by: None, actor: None })
 }
 
 pub(super) fn send_step(child: &mut Child, row: u16, index: u32, effects: &mut Vec<Effect>) {

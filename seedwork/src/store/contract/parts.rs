@@ -139,6 +139,8 @@ pub(super) fn whole(fence: u64) -> Writes {
         commands: vec![command("ask-1", 10)],
         waiting: vec![WaitingWrite::Put(home(), waiting(1, Some(5)))],
         operations: vec![decided()],
+        pauses: vec![paused()],
+        drops: Vec::new(),
     }
 }
 
@@ -150,6 +152,7 @@ pub(super) fn assert_whole(store: &mut dyn Subject) {
     assert_eq!(taken.destinations, [(shop(0), at(2)), (shop(1), at(3))]);
     assert_eq!(taken.marks, [(route(&other(), &shop(0)), at(7))]);
     assert_eq!(taken.waiting, [waiting(1, Some(5)).head]);
+    assert_eq!(taken.paused, [shop(0)]);
     assert_eq!(taken.running.iter().map(|id| &**id).collect::<Vec<_>>(), ["car-1~a"]);
 }
 
@@ -173,6 +176,11 @@ pub(super) fn assert_whole_but_fence_and_log(store: &mut dyn Subject, position: 
     assert_eq!(store.waiting(&home(), 1), Ok(Some(waiting(1, Some(5)))));
     assert_eq!(store.waiting(&home(), 40), Ok(None));
     assert_eq!(log_after(store, None, None, 100).last().map(|row| row.place), Some(at(position)));
+}
+
+/// A partition that no longer reads a destination.
+pub(super) fn paused() -> PauseWrite {
+    PauseWrite { reader: home(), to: shop(0), pause: Some((3, "ann".into(), "the shop is shut".to_owned())) }
 }
 
 fn decided() -> OperationWrite {

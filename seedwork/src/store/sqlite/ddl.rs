@@ -42,6 +42,8 @@ pub(super) const STEPS: &[(u32, &str)] = &[(
          PRIMARY KEY (partition, number)) WITHOUT ROWID;
      CREATE INDEX waiting_dead ON waiting (dead, number, partition);
      CREATE INDEX waiting_lane ON waiting (partition, lane, number);
+     CREATE TABLE pause (partition BIGINT NOT NULL, topic BIGINT NOT NULL, number BIGINT NOT NULL, at BIGINT NOT NULL,
+         actor TEXT NOT NULL, reason TEXT NOT NULL, PRIMARY KEY (partition, topic, number)) WITHOUT ROWID;
      CREATE TABLE operation (number INTEGER PRIMARY KEY, partition BIGINT NOT NULL, at BIGINT NOT NULL, actor TEXT NOT NULL,
          decision TEXT NOT NULL, about TEXT NOT NULL, reason TEXT, told TEXT NOT NULL);",
 )];

@@ -54,6 +54,14 @@ impl Session {
             self.db.prepare("SELECT id FROM saga WHERE stage IN ('running', 'undoing', 'stuck') AND stage NOT IN ('completed', 'undone') AND partition = ?1 ORDER BY id")?;
         let running = statement.query_map([id], |row| row.get::<_, Arc<str>>(0))?.collect::<rusqlite::Result<_>>()?;
         drop(statement);
+        let mut statement = self.db.prepare("SELECT topic, number FROM pause WHERE partition = ?1 ORDER BY 1, 2")?;
+        let paused =
+            statement.query_map([id], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<rusqlite::Result<Vec<(i64, u16)>>>()?;
+        drop(statement);
+        let paused = paused
+            .into_iter()
+            .map(|(topic, partition)| Ok(Destination { topic: self.text(topic)?, partition }))
+            .collect::<rusqlite::Result<_>>()?;
         let (destinations, marks) = (self.destinations(id)?, self.marks(id)?);
         Ok(Some(Taken {
             fence: unsigned(fence),
@@ -64,6 +72,7 @@ impl Session {
             marks,
             waiting,
             running,
+            paused,
         }))
     }
 
@@ -200,7 +209,7 @@ impl Session {
     }
 }
 
-fn partition_of(text: &str) -> Partition {
+pub(super) fn partition_of(text: &str) -> Partition {
     let (context, number) = text.rsplit_once('/').unwrap_or((text, "0"));
     Partition { context: context.into(), number: number.parse().unwrap_or(0) }
 }

@@ -137,6 +137,10 @@ impl Session {
         Ok(id)
     }
 
+    pub fn damage(&mut self, sql: &str) -> rusqlite::Result<()> {
+        self.db.execute_batch(sql)
+    }
+
     /// Ends a batch that was begun and came to nothing.
     pub fn end(&mut self) -> rusqlite::Result<()> {
         if self.db.is_autocommit() {

@@ -55,6 +55,24 @@ impl Session {
         for write in &writes.waiting {
             self.write_waiting(write)?;
         }
+        for (partition, upto) in &writes.drops {
+            self.drop_rows(partition, *upto)?;
+        }
+        for write in &writes.pauses {
+            let (reader, topic) = (self.partition_id(&write.reader)?, self.name(&write.to.topic)?);
+            match &write.pause {
+                Some((at, actor, reason)) => self
+                    .db
+                    .prepare_cached(
+                        "INSERT INTO pause (partition, topic, number, at, actor, reason) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+                    )?
+                    .execute(params![reader, topic, write.to.partition, at, &**actor, reason])?,
+                None => self
+                    .db
+                    .prepare_cached("DELETE FROM pause WHERE partition = ?1 AND topic = ?2 AND number = ?3")?
+                    .execute(params![reader, topic, write.to.partition])?,
+            };
+        }
         for write in &writes.operations {
             let partition = self.partition_id(&write.partition)?;
             self.db

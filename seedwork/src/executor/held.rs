@@ -1,0 +1,39 @@
+//! A partition that an executor owns, as it has it in memory.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use crate::inbox::Lanes;
+use crate::log::Relay;
+use crate::store::{Destination, Partition, Place, Place0, Route};
+
+/// Rows that a route misses.
+pub(super) struct Gap {
+    pub since: Duration,
+    /// The row that the first one that came names as its predecessor.
+    pub wants: Place0,
+}
+
+/// The last row taken on a route, and whether this batch took it.
+#[derive(Clone, Copy)]
+pub(super) struct Mark {
+    pub place: Place,
+    pub moved: bool,
+}
+
+/// A partition that this executor owns.
+pub(super) struct Held {
+    pub partition: Partition,
+    pub context: usize,
+    pub fence: u64,
+    pub epoch: u64,
+    pub position: u64,
+    pub destinations: BTreeMap<Destination, Place>,
+    pub marks: BTreeMap<Route, Mark>,
+    pub lanes: Lanes,
+    /// Routes whose mark misses rows.
+    pub gaps: BTreeMap<Route, Gap>,
+    /// What an operator has told it not to read.
+    pub paused: BTreeSet<Destination>,
+    pub relay: Relay,
+}
