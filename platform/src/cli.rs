@@ -31,9 +31,18 @@ pub enum Command {
     Demo(crate::demo::Demo),
     /// Say what is wrong and what to do about it, one line each; status 1 when something is
     Doctor(crate::doctor::Doctor),
-    /// See where the sagas of a running server stand
+    /// See where the sagas of a running server stand, and decide about them
     #[command(subcommand)]
     Sagas(crate::sagas::Command),
+    /// See messages that broke their handler again and again, and decide about them
+    #[command(subcommand)]
+    DeadLetters(crate::dead_letters::Command),
+    /// See how far each context is with what it reads; pause and resume it
+    #[command(subcommand)]
+    Subscriptions(crate::subscriptions::Command),
+    /// See what each partition has published; send it again, or skip what is lost
+    #[command(subcommand)]
+    Streams(crate::streams::Command),
     /// Print what completes commands in a shell: `alpes completions bash > ~/.local/share/bash-completion/completions/alpes`
     Completions {
         /// The shell

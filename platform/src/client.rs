@@ -16,6 +16,8 @@ use crate::trouble::{Exit, Trouble};
 
 /// The largest answer that is read, in bytes: a saga of a thousand participants with its log has about one million.
 const ANSWER_MAX: u64 = 64 << 20;
+/// For a list that always comes whole: all of it.
+pub const WHOLE: usize = usize::MAX;
 /// The items of a page that is asked for.
 const PAGE: usize = 200;
 /// What stands in a path or a query as it is.
@@ -133,7 +135,10 @@ impl Client {
         let mut cursor: Option<String> = None;
         loop {
             let mut query = query.to_vec();
-            query.push(("limit", (most - items.len()).min(PAGE).to_string()));
+            // A list that comes whole takes no limit.
+            if most != WHOLE {
+                query.push(("limit", (most - items.len()).min(PAGE).to_string()));
+            }
             query.extend(cursor.take().map(|cursor| ("cursor", cursor)));
             let page: Page = self.read(&format!("{path}{}", with(&query)))?;
             items.extend(page.items);

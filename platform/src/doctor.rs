@@ -100,7 +100,7 @@ fn look(asked: &Doctor, settings: &Settings) -> Result<Vec<Finding>, Trouble> {
             return Err(Trouble::new(why).exit(Exit::Usage));
         }
         // Of another machine only the server can be asked.
-        return Ok(server::answers(&Client::at(url, settings)));
+        return Ok(server::tells(&Client::at(url, settings)));
     }
     let holder = lock::holder(&settings.data)?;
     let mut findings = server::runs(settings, &holder);

@@ -12,6 +12,7 @@ use seedwork::Context;
 pub mod bench;
 mod cli;
 mod client;
+mod dead_letters;
 mod demo;
 mod doctor;
 pub mod lock;
@@ -19,6 +20,8 @@ mod print;
 mod sagas;
 pub mod serve;
 pub mod settings;
+mod streams;
+mod subscriptions;
 mod trouble;
 
 pub use trouble::{Exit, Trouble};
@@ -60,6 +63,9 @@ fn run(cli: Cli) -> Result<(), Trouble> {
         }
         Command::Demo(asked) => demo::run(&asked),
         Command::Doctor(asked) => doctor::run(&asked),
+        Command::DeadLetters(asked) => dead_letters::run(&asked),
+        Command::Streams(asked) => streams::run(&asked),
+        Command::Subscriptions(asked) => subscriptions::run(&asked),
         Command::Sagas(asked) => sagas::run(&asked),
         Command::Bench { what } => {
             log(&settings::EveryFlag::default().settings()?)?;

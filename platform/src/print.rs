@@ -3,7 +3,7 @@
 //! Colours are left out when the output is no terminal or `NO_COLOR` is set; `anstream` sees to that.
 
 use std::fmt;
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 
 use anstyle::{AnsiColor, Style};
 use jiff::Timestamp;
@@ -11,7 +11,7 @@ use jiff::tz::TimeZone;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use crate::trouble::Trouble;
+use crate::trouble::{Exit, Trouble};
 
 /// One line on the standard output, whether or not anybody still reads it.
 pub fn line(text: &str) {
@@ -26,6 +26,21 @@ pub fn text(text: &str) {
 /// One line on the standard error: for people, beside what they asked for.
 pub fn note(text: &str) {
     let _unread = writeln!(anstream::stderr(), "alpes: {}", harmless(text));
+}
+
+/// Asks whoever sits at the terminal whether this shall be done.
+///
+/// # Errors
+/// When nobody sits there.
+pub fn agreed(what: &str) -> Result<bool, Trouble> {
+    let nobody = || Trouble::new(format!("{what} Nobody is there to be asked: add --yes")).exit(Exit::Usage);
+    if !std::io::stdin().is_terminal() {
+        return Err(nobody());
+    }
+    let _unread = write!(anstream::stderr(), "{} Go on? [y/N] ", harmless(what));
+    let mut answer = String::new();
+    std::io::stdin().read_line(&mut answer).map_err(|_| nobody())?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 
 /// A value as JSON, indented.

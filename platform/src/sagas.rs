@@ -11,6 +11,7 @@ use crate::trouble::{Exit, Trouble};
 mod decide;
 mod show;
 mod watch;
+mod why;
 
 use decide::{Abort, Resolve, Retry};
 
@@ -23,6 +24,8 @@ pub enum Command {
     Show(One),
     /// Follow one until it ends: status 0 when it has completed, 5 when it was undone or ended with exceptions
     Watch(One),
+    /// Say what caused what in one, and where the time went
+    Why(One),
     /// Send the row again of one that is stuck or past its deadline
     Retry(Retry),
     /// Record what was found about the row of one that is stuck or past its deadline; it goes on, and ends with exceptions
@@ -146,6 +149,17 @@ pub fn run(asked: &Command) -> Result<(), Trouble> {
             let client = one.ask.client()?;
             let id = one.id(&client)?;
             watch::watch(&client, &id, one.ask.json)
+        }
+        Command::Why(one) => {
+            let client = one.ask.client()?;
+            let id = one.id(&client)?;
+            let body = client.get(&format!("/v1/sagas/{}/why", part(&id)))?;
+            if one.ask.json {
+                print::line(&body)
+            } else {
+                why::print(&understood(&body)?)
+            }
+            Ok(())
         }
         Command::Retry(asked) => asked.run(),
         Command::Resolve(asked) => asked.run(),

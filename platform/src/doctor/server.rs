@@ -2,10 +2,13 @@
 
 use seedwork::clock::{Clock, SystemClock};
 
-use super::Finding;
+use super::{Finding, Level};
 use crate::client::Client;
 use crate::lock::Holder;
 use crate::settings::Settings;
+
+/// So many of a kind are counted; beyond that there are more.
+const COUNTED: usize = 1000;
 
 /// What runs on a data directory.
 pub(super) fn runs(settings: &Settings, holder: &Holder) -> Vec<Finding> {
@@ -33,6 +36,30 @@ pub(super) fn runs(settings: &Settings, holder: &Holder) -> Vec<Finding> {
         Holder::Nobody { died: None } => Finding::good("server", format!("none runs on {shown}; {start}")),
     };
     vec![finding]
+}
+
+/// What a server tells of its troubles: of another machine nothing else can be asked.
+pub(super) fn tells(client: &Client) -> Vec<Finding> {
+    let mut findings = answers(client);
+    if findings.iter().any(|finding| finding.level == Level::Wrong) {
+        return findings;
+    }
+    let many = |(items, more): (Vec<_>, bool)| format!("{}{}", items.len(), if more { " or more" } else { "" });
+    let sagas = "`alpes sagas list --status` lists them; `alpes sagas retry` and `resolve` decide";
+    let letters = "`alpes dead-letters list` shows them; each waits to be replayed or discarded";
+    for (check, path, status, to_do) in [
+        ("stuck sagas", "/v1/sagas", Some("stuck"), sagas),
+        ("late sagas", "/v1/sagas", Some("late"), sagas),
+        ("dead letters", "/v1/dead-letters", None, letters),
+    ] {
+        let query: Vec<(&str, String)> = status.iter().map(|status| ("status", (*status).to_owned())).collect();
+        findings.push(match client.list(path, &query, COUNTED) {
+            Ok((items, false)) if items.is_empty() => Finding::good(check, "none"),
+            Ok(found) => Finding::wrong(check, many(found), to_do),
+            Err(trouble) => Finding::wrong(check, trouble.to_string(), "look at what it says on its standard error"),
+        });
+    }
+    findings
 }
 
 /// Whether a server answers, and is ready.

@@ -123,10 +123,14 @@ fn dead_letters_are_found() {
     let folder = stopped();
     change(
         &folder,
-        "INSERT INTO waiting (partition, number, lane, attempts, due, dead, not_yet, topic, reason, raw, since) \
-         SELECT partition, 7, 'p-1', 8, NULL, 1, NULL, topic, 'it broke', '{}', 1700000000000000 FROM destination LIMIT 1",
+        "INSERT INTO waiting (partition, number, lane, attempts, dead, topic, reason, raw, since, revision) \
+         SELECT partition, 7, 'p-1', 8, 1, topic, 'it broke', '{}', 1700000000000000, 1 FROM destination LIMIT 1",
     );
     is_wrong(&folder, &[], "dead letters", &["1, the oldest since 2023-11-", "alpes dead-letters list"]);
+    let server = Server::start(&folder);
+    let url = format!("http://{}", server.address);
+    is_wrong(&folder, &["--url", &url], "dead letters", &["1:", "alpes dead-letters list"]);
+    assert_eq!(found(&folder, &["--url", &url], "stuck sagas").1, "good");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 
 mod completions;
 mod damaged;
+mod dead_letters;
 mod demo;
 mod disk_full;
 mod doctor;
@@ -14,5 +15,6 @@ mod sagas;
 mod settings;
 mod started;
 mod stopped;
+mod streams;
 mod support;
 mod trace;

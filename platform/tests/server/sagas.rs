@@ -82,6 +82,19 @@ fn a_saga_is_shown_with_its_plan_its_reason_and_its_log() {
 }
 
 #[test]
+fn a_saga_tells_what_caused_what_and_where_the_time_went() {
+    let folder = Folder::new();
+    let _server = told(&folder);
+    let why = alpes(&folder, &["sagas", "why", "c-1"]);
+    assert_eq!(why.status, Some(0), "{why:?}");
+    for words in ["campaign.register.v1", "  partner.register-enrolment.v1", "campaign.activate.v1", " ms", "in line"] {
+        assert!(why.out.contains(words), "{words} is missing: {why:?}");
+    }
+    let json = alpes(&folder, &["sagas", "why", "c-1", "--json"]).json();
+    assert!(json["messages"].as_array().is_some_and(|messages| messages.len() > 5), "{json}");
+}
+
+#[test]
 fn a_saga_is_watched_to_its_end_and_the_status_tells_which() {
     let folder = Folder::new();
     let _server = told(&folder);

@@ -85,7 +85,8 @@ pub fn serving(command: &mut Command, data: &Path) {
 /// Takes away whatever this environment says to the binary.
 pub fn bare(command: &mut Command) {
     for (name, _) in std::env::vars_os() {
-        if name.to_str().is_some_and(|name| name.starts_with("ALPES_") || name == "RUST_BACKTRACE" || name == "NO_COLOR") {
+        let others = ["RUST_BACKTRACE", "NO_COLOR", "VISUAL", "EDITOR"];
+        if name.to_str().is_some_and(|name| name.starts_with("ALPES_") || others.contains(&name)) {
             command.env_remove(name);
         }
     }

@@ -1,0 +1,192 @@
+//! `alpes streams`: what each partition has published; sent again, or given up by a reader to which a part of it is lost.
+
+use clap::{Args, Subcommand};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::client::{Ask, WHOLE, part, understood};
+use crate::print::{self, Cell, Look, Table};
+use crate::trouble::{Exit, Trouble};
+
+/// What can be asked about streams.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Command {
+    /// List them: the first row that is kept, the last that was written, and where to
+    List(List),
+    /// Send rows again to one topic, from a position on; whoever has taken one takes it for the duplicate that it is
+    Resend(Resend),
+    /// Give up rows that a reader misses and that cannot be sent again: it goes on behind the gap, and they never take effect there
+    Skip(Skip),
+}
+
+/// How they are listed.
+#[derive(Clone, Debug, Args)]
+pub struct List {
+    #[command(flatten)]
+    ask: Ask,
+}
+
+/// A stream and a way out of it.
+#[derive(Clone, Debug, Args)]
+struct Way {
+    #[command(flatten)]
+    ask: Ask,
+    /// The stream: context/partition/epoch, as `streams list` shows it
+    stream: String,
+    /// The topic, such as campaign.events
+    #[arg(long)]
+    topic: String,
+    /// The topic's partition
+    #[arg(long, default_value_t = 0)]
+    partition: u16,
+}
+
+/// What is sent again.
+#[derive(Clone, Debug, Args)]
+pub struct Resend {
+    #[command(flatten)]
+    way: Way,
+    /// Everything behind this position; 0 for all that is kept
+    #[arg(long, value_name = "POSITION")]
+    after: u64,
+    /// Why; kept with the decision
+    #[arg(long)]
+    reason: Option<String>,
+}
+
+/// What is given up.
+#[derive(Clone, Debug, Args)]
+pub struct Skip {
+    #[command(flatten)]
+    way: Way,
+    /// The context that reads
+    #[arg(long, value_name = "CONTEXT")]
+    reader: String,
+    /// Why; kept with the decision
+    #[arg(long)]
+    reason: String,
+    /// Do not ask
+    #[arg(long, short)]
+    yes: bool,
+}
+
+/// A stream, as the server tells it.
+#[derive(Deserialize)]
+struct Told {
+    id: String,
+    current: bool,
+    first: Option<u64>,
+    head: u64,
+    relayed: Option<u64>,
+    destinations: Vec<To>,
+}
+
+#[derive(Deserialize)]
+struct To {
+    topic: String,
+    last: u64,
+}
+
+#[derive(Deserialize)]
+struct At {
+    epoch: u64,
+    position: u64,
+}
+
+#[derive(Deserialize)]
+struct Resent {
+    first: At,
+}
+
+#[derive(Deserialize)]
+struct Skipped {
+    from: Option<At>,
+    to: At,
+}
+
+/// Does what is asked.
+///
+/// # Errors
+/// When no server answers, or it says no.
+pub fn run(asked: &Command) -> Result<(), Trouble> {
+    match asked {
+        Command::List(list) => list.run(),
+        Command::Resend(resend) => resend.run(),
+        Command::Skip(skip) => skip.run(),
+    }
+}
+
+impl List {
+    fn run(&self) -> Result<(), Trouble> {
+        let (items, _) = self.ask.client()?.list("/v1/streams", &[], WHOLE)?;
+        if self.ask.json {
+            print::items(&items);
+            return Ok(());
+        }
+        let mut table = Table::new(&["STREAM", "FIRST", "LAST", "RELAYED", "TO"]);
+        for item in &items {
+            let told: Told = understood(item.get())?;
+            let number = |number: Option<u64>| number.map_or_else(|| "–".to_owned(), |number| number.to_string());
+            let to: Vec<String> = told.destinations.iter().map(|to| format!("{} {}", to.topic, to.last)).collect();
+            table.row([
+                Cell::of(&told.id, if told.current { Look::Strong } else { Look::Quiet }),
+                Cell::plain(number(told.first)).right(),
+                Cell::plain(told.head.to_string()).right(),
+                Cell::plain(number(told.relayed)).right(),
+                Cell::plain(to.join(", ")),
+            ]);
+        }
+        table.print_or("no stream");
+        Ok(())
+    }
+}
+
+impl Way {
+    fn post(&self, verb: &str, body: &Value) -> Result<String, Trouble> {
+        let parts: Vec<&str> = self.stream.split('/').collect();
+        let [context, partition, epoch] = parts.as_slice() else {
+            let why = format!(
+                "{:?} is no stream: it has the form context/partition/epoch, as `alpes streams list` shows it",
+                self.stream
+            );
+            return Err(Trouble::new(why).exit(Exit::Usage));
+        };
+        let path = format!("/v1/streams/{}/{}/{}/{verb}", part(context), part(partition), part(epoch));
+        self.ask.client()?.post(&path, body)
+    }
+}
+
+impl Resend {
+    fn run(&self) -> Result<(), Trouble> {
+        let Resend { way, after, reason } = self;
+        let body = json!({"topic": way.topic, "partition": way.partition, "after": after, "reason": reason});
+        let answer = way.post("resend", &body)?;
+        if way.ask.json {
+            print::line(&answer);
+        } else {
+            let Resent { first } = understood(&answer)?;
+            print::line(&format!("sent again to {} from {}/{} on", way.topic, first.epoch, first.position));
+        }
+        Ok(())
+    }
+}
+
+impl Skip {
+    fn run(&self) -> Result<(), Trouble> {
+        let Skip { way, reader, reason, yes } = self;
+        let question = format!("What {reader} misses of {} on {} never takes effect there.", way.stream, way.topic);
+        if !yes && !print::agreed(&question)? {
+            return Err(Trouble::new("nothing was done"));
+        }
+        let body = json!({"reader": reader, "topic": way.topic, "partition": way.partition, "reason": reason});
+        let answer = way.post("skip", &body)?;
+        if way.ask.json {
+            print::line(&answer);
+        } else {
+            let Skipped { from, to } = understood(&answer)?;
+            let from = from.map_or_else(|| "the beginning".to_owned(), |at| format!("{}/{}", at.epoch, at.position));
+            print::line(&format!("{reader} goes on behind {}/{}; it was at {from}", to.epoch, to.position));
+        }
+        Ok(())
+    }
+}
