@@ -41,6 +41,7 @@ pub fn main() {
         tenant: None,
         saga: None,
         answer_to: None,
+        expected: None,
     };
     let packet = Packet::of(&ask, envelope).expect("it can be written as JSON");
     println!("{}", String::from_utf8_lossy(packet.raw()));

@@ -1,4 +1,4 @@
-//! The read side: a row that is a function of one aggregate, written with it, and a query over the rows.
+//! The read side: columns that are a function of one aggregate, written beside its state, and a query over them.
 //!
 //! `cargo run -p seedwork --example view`
 #![allow(clippy::disallowed_types, reason = "derive(AvroSchema) expands to std's HashSet")]
@@ -48,16 +48,9 @@ fn park(ask: Park, work: &mut UnitOfWork<'_>) -> Result {
     work.save(Car { id: ask.car, floor: ask.floor }, [()])
 }
 
-/// One SQL for both engines: `$1` parameters, TEXT and BIGINT columns.
-const CARS: View<Car> = View {
-    table: "parking_cars",
-    create: &[
-        "CREATE TABLE IF NOT EXISTS parking_cars (id TEXT PRIMARY KEY, floor BIGINT NOT NULL)",
-        "CREATE INDEX IF NOT EXISTS parking_cars_floor ON parking_cars (floor)",
-    ],
-    columns: &["id", "floor"],
-    row: |car| Some(vec![car.id.as_str().into(), car.floor.into()]),
-};
+/// What cars are looked for by. One SQL for both engines: `$1` parameters, TEXT and BIGINT columns.
+const CARS: View<Car> =
+    View { columns: &[("floor", "BIGINT")], indexes: &[("by_floor", "floor, id")], row: |car| vec![car.floor.into()] };
 
 pub fn main() {
     let contexts = || vec![Context::of::<Parking>().view(CARS).command("parking.write", park)];
@@ -67,7 +60,7 @@ pub fn main() {
     }
     world.run(Duration::from_secs(1));
     // In a process the same query goes through a `view::Read`, beside the owner.
-    let sql = "SELECT id, floor FROM parking_cars WHERE floor >= $1 ORDER BY floor, id";
+    let sql = "SELECT id, floor FROM parking_car WHERE floor >= $1 ORDER BY floor, id";
     let (_, rows) = world.each_store(sql, &[2.into()]).remove(0);
     let rows: Vec<_> = rows.iter().map(|row| (row[0].text().unwrap_or_default(), row[1].integer().unwrap_or_default())).collect();
     println!("{rows:?}");

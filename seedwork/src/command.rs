@@ -18,6 +18,8 @@ pub enum Class {
     Unprocessable,
     /// It names something that is not known (404).
     Unknown,
+    /// It is about another version than there is (412).
+    Precondition,
 }
 
 /// The business says no. Stored, sent to the asker, and shown over HTTP; never tried again by its receiver.
@@ -25,7 +27,7 @@ pub enum Class {
 pub struct Refusal {
     /// Stable, kebab-case: `limit-exceeded`. Programs match on it.
     pub code: Cow<'static, str>,
-    /// Conflict, unprocessable or unknown.
+    /// Conflict, unprocessable, unknown or precondition.
     pub class: Class,
     /// The field of the command that it is about, if one is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -61,6 +63,22 @@ impl Refusal {
             details: serde_json::json!({"kind": kind, "id": id}),
             ..Refusal::conflict("unknown", format!("no {kind} {id:?} is known"))
         }
+    }
+
+    /// A refusal because what it is about has another version than the command expects.
+    pub(crate) fn precondition(version: u64) -> Refusal {
+        let why = match version {
+            0 => "it is not there, and the request is about a version that is".to_owned(),
+            version => format!("it has version {version} now, and the request is about another: read it again"),
+        };
+        let details = serde_json::json!({"version": version});
+        Refusal { class: Class::Precondition, details, ..Refusal::conflict("version-differs", why) }
+    }
+
+    /// A refusal because the handler looks at nothing of which a version could be expected.
+    pub(crate) fn no_version() -> Refusal {
+        let why = "what this command is about has no version: ask without one";
+        Refusal { class: Class::Unprocessable, ..Refusal::conflict("no-version", why) }
     }
 
     /// The same refusal with figures for programs.

@@ -45,13 +45,14 @@ pub(crate) struct Kind {
 }
 
 /// The view row of an aggregate whose type is forgotten.
-type MakeRow = Box<dyn Fn(&(dyn Any + Send + Sync)) -> Option<Vec<Value>> + Send + Sync>;
+type MakeRow = Box<dyn Fn(&(dyn Any + Send + Sync)) -> Vec<Value> + Send + Sync>;
 
 pub(crate) struct ViewOf {
-    pub table: &'static str,
-    pub create: &'static [&'static str],
-    pub columns: &'static [&'static str],
+    pub columns: &'static [(&'static str, &'static str)],
+    pub indexes: &'static [(&'static str, &'static str)],
     pub row: MakeRow,
+    /// The same row, of a state as it is stored.
+    pub of_stored: crate::store::StoredRow,
 }
 
 /// Reads a stored state, through [`Aggregate::upcast`] when another version wrote it.
@@ -125,17 +126,17 @@ impl Context {
         self
     }
 
-    /// Stores aggregates of this type, and a view row of each.
+    /// Stores aggregates of this type, with a view row of each beside its state.
     #[must_use]
     pub fn view<A: Aggregate>(self, view: View<A>) -> Context {
         let mut context = self.aggregate::<A>();
         if let Some(kind) = context.kinds.last_mut() {
             let row = view.row;
             kind.view = Some(ViewOf {
-                table: view.table,
-                create: view.create,
                 columns: view.columns,
-                row: Box::new(move |value| value.downcast_ref::<A>().and_then(row)),
+                indexes: view.indexes,
+                row: Box::new(move |value| value.downcast_ref::<A>().map(row).unwrap_or_default()),
+                of_stored: Arc::new(move |version, body| Ok(row(&parse_state::<A>(version, body)?))),
             });
         }
         context

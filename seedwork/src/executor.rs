@@ -16,7 +16,7 @@ use crate::identity::{Identity, Trouble};
 use crate::inbox::{self, Lanes};
 use crate::log::Relay;
 use crate::message::Role;
-use crate::store::{Destination, LogRow, Partition, Place, Route, Schema, Store, StoreError, ViewSchema};
+use crate::store::{Destination, LogRow, Partition, Place, Route, Schema, StateTable, Store, StoreError};
 
 mod alarms;
 mod answer;
@@ -175,10 +175,11 @@ impl Executor {
         let registry = Registry::new(contexts);
         let mut schema = Schema { epoch: settings.epoch, ..Schema::default() };
         for kind in (0..registry.kinds.len()).filter_map(|table| registry.kind(table)) {
-            schema.states.push(crate::store::state_table(kind.context, kind.name));
-            if let Some(view) = &kind.view {
-                schema.views.push(ViewSchema { table: view.table, create: view.create, columns: view.columns });
-            }
+            let name = crate::store::state_table(kind.context, kind.name);
+            schema.states.push(match &kind.view {
+                Some(view) => StateTable { name, columns: view.columns, indexes: view.indexes, row: view.of_stored.clone() },
+                None => StateTable::plain(name),
+            });
         }
         store.open(&schema)?;
         let identity = Identity::new(registry.kinds.len());

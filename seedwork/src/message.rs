@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 mod envelope;
 mod schema;
 
-pub use envelope::{Direction, Envelope, Packet, SagaRef};
+pub use envelope::{Direction, Envelope, Expected, Packet, SagaRef};
 pub use schema::topic_schema;
 
 #[doc(hidden)]

@@ -26,23 +26,39 @@ pub fn state_table(context: &str, kind: &str) -> String {
 /// The tables that a deployment needs beside seedwork's own.
 #[derive(Clone, Debug, Default)]
 pub struct Schema {
-    /// State tables, by [`state_table`]; a state's table index is its place here.
-    pub states: Vec<String>,
-    /// View tables.
-    pub views: Vec<ViewSchema>,
+    /// State tables; a state's table index is its place here.
+    pub states: Vec<StateTable>,
     /// The epoch of streams that begin now: greater than any before (milliseconds since 1970 do).
     pub epoch: u64,
 }
 
-/// A view's table.
-#[derive(Clone, Debug)]
-pub struct ViewSchema {
-    /// Its name.
-    pub table: &'static str,
-    /// How it is made.
-    pub create: &'static [&'static str],
-    /// Its columns, the id first.
-    pub columns: &'static [&'static str],
+/// The view row of a stored state, from the version of its form and its JSON.
+pub type StoredRow = Arc<dyn Fn(u32, &[u8]) -> Result<Vec<Value>, String> + Send + Sync>;
+
+/// The table of a context's aggregates of one kind, and the columns of its view.
+#[derive(Clone)]
+pub struct StateTable {
+    /// Its name, by [`state_table`].
+    pub name: String,
+    /// The view's columns and their types.
+    pub columns: &'static [(&'static str, &'static str)],
+    /// The view's indexes: a name and the columns.
+    pub indexes: &'static [(&'static str, &'static str)],
+    /// What fills the columns of states that were written without them.
+    pub row: StoredRow,
+}
+
+impl StateTable {
+    /// A table without a view.
+    pub fn plain(name: impl Into<String>) -> StateTable {
+        StateTable { name: name.into(), columns: &[], indexes: &[], row: Arc::new(|_, _| Ok(Vec::new())) }
+    }
+}
+
+impl fmt::Debug for StateTable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {:?} {:?}", self.name, self.columns, self.indexes)
+    }
 }
 
 /// One partition of one context.
@@ -265,7 +281,7 @@ pub type StoreResult<T> = Result<T, StoreError>;
 
 /// Where an owner keeps everything. One owner's thread uses it; queries read by other doors.
 pub trait Store: Send {
-    /// Makes or migrates the tables.
+    /// Makes or migrates the tables, and fills the columns of views that the states were written without.
     ///
     /// # Errors
     /// When a newer build wrote the store, or the store cannot be used; nothing was changed then.

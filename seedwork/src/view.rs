@@ -1,10 +1,15 @@
 //! The read side: view rows, and the queries over them.
 //!
-//! A context's own view row is a function of one aggregate, written in the same commit, so the next query sees it. Query text is one
-//! SQL for both engines: `$1` parameters, `TEXT` and `BIGINT` columns.
+//! A context's own view row is a function of one aggregate and stands beside its state, in the same row of the same table: it is
+//! written in the same statement, so the next query sees it. Query text is one SQL for both engines: `$1` parameters, `TEXT` and
+//! `BIGINT` columns.
 
 use crate::aggregate::Aggregate;
 use crate::identity::{LogLine, SagaRecord};
+
+mod list;
+
+pub use list::{List, Listed, SCAN_MAX, TOTAL_MAX, Total, list, total};
 
 /// One value of a row or a query's parameter.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,19 +64,38 @@ impl Value {
     }
 }
 
-/// A view: its table, and how an aggregate becomes its row.
+/// A view: what of an aggregate lists are filtered and sorted by, as columns beside its state.
 ///
-/// The first column is the aggregate's id and the table's primary key. Rows are never deleted, as aggregates are not; an aggregate for
-/// which `row` gives `None` has none yet.
+/// A store that was written without them, or with others, gets them when it is opened, computed from its states. So a column whose
+/// meaning changes is given another name.
 pub struct View<A> {
-    /// The table's name; unique in the context.
-    pub table: &'static str,
-    /// `CREATE TABLE IF NOT EXISTS …` and its indexes, portable.
-    pub create: &'static [&'static str],
-    /// The columns in the order of `row`; the id first.
-    pub columns: &'static [&'static str],
-    /// The row of one aggregate.
-    pub row: fn(&A) -> Option<Vec<Value>>,
+    /// The columns and their types, `TEXT` or `BIGINT`, in the order of `row`. The table has `id`, `version`, `format` and `body` already.
+    pub columns: &'static [(&'static str, &'static str)],
+    /// Indexes: a name, unique in the view, and the columns. Each costs every write; one that ends with `id` gives pages a place to go on.
+    pub indexes: &'static [(&'static str, &'static str)],
+    /// The columns' values for one aggregate.
+    pub row: fn(&A) -> Vec<Value>,
+}
+
+/// A state and how often it was written: what tells one version of a document from the next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Versioned<T> {
+    /// 1 for what has just been made, one more with each commit that changes it; 0 for what is not stored.
+    pub version: u64,
+    /// The state, or what was made of it.
+    pub value: T,
+}
+
+impl<T> Versioned<T> {
+    /// The same version of something made of it.
+    pub fn map<U>(self, make: impl FnOnce(T) -> U) -> Versioned<U> {
+        Versioned { version: self.version, value: make(self.value) }
+    }
+}
+
+/// The table that holds a context's aggregates of one kind, for the text of queries.
+pub fn table<A: Aggregate>(context: &str) -> String {
+    crate::store::state_table(context, A::KIND)
 }
 
 /// What queries ask.
@@ -83,12 +107,12 @@ pub trait Read {
     fn select(&self, sql: &str, parameters: &[Value]) -> Result<Vec<Vec<Value>>, String>;
 }
 
-/// An aggregate that is its own view when nothing needs to be searched: the state is read by id.
+/// The aggregate with this id.
 ///
 /// # Errors
 /// As [`Read::select`], or when the stored state cannot be read.
-pub fn state<A: Aggregate>(read: &(impl Read + ?Sized), context: &str, id: &str) -> Result<Option<A>, String> {
-    let sql = format!("SELECT format, body FROM {} WHERE id = $1", crate::store::state_table(context, A::KIND));
+pub fn state<A: Aggregate>(read: &(impl Read + ?Sized), context: &str, id: &str) -> Result<Option<Versioned<A>>, String> {
+    let sql = format!("SELECT version, format, body FROM {} WHERE id = $1", table::<A>(context));
     let rows = read.select(&sql, &[id.into()])?;
     rows.first().map(|row| stored::<A>(row)).transpose()
 }
@@ -116,13 +140,14 @@ pub fn saga(read: &(impl Read + ?Sized), id: &str) -> Result<Option<(SagaRecord,
     Ok(Some((record, log)))
 }
 
-/// Reads an aggregate from a row whose first columns are `format` and `body` of its state table: for views that join it, so a document
-/// is stored once.
+/// Reads an aggregate from a row whose first columns are `version`, `format` and `body` of its table.
 ///
 /// # Errors
 /// When the row has other columns, or the stored state cannot be read.
-pub fn stored<A: Aggregate>(row: &[Value]) -> Result<A, String> {
-    let [format, body, ..] = row else { return Err("a row without a state".to_owned()) };
-    let version = format.integer().and_then(|version| u32::try_from(version).ok()).ok_or("a state without a version")?;
-    crate::context::parse_state::<A>(version, body.text().unwrap_or_default().as_bytes())
+pub fn stored<A: Aggregate>(row: &[Value]) -> Result<Versioned<A>, String> {
+    let [version, format, body, ..] = row else { return Err("a row without a state".to_owned()) };
+    let version = version.integer().and_then(|version| u64::try_from(version).ok()).ok_or("a state without a version")?;
+    let format = format.integer().and_then(|format| u32::try_from(format).ok()).ok_or("a state without a format")?;
+    let value = crate::context::parse_state::<A>(format, body.text().unwrap_or_default().as_bytes())?;
+    Ok(Versioned { version, value })
 }

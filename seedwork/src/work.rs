@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::aggregate::{Aggregate, Outbox, Outgoing, Publish};
 use crate::clock::Chance;
-use crate::command::{Error, Result};
+use crate::command::{Error, Refusal, Result};
 use crate::context::{Registry, Shared};
 use crate::identity::{Identity, Live, SagaRecord};
 use crate::message::{Command, Envelope, SagaRef, partition_key};
@@ -81,6 +81,8 @@ pub struct UnitOfWork<'a> {
     pub(crate) missed: Vec<(Table, Box<str>)>,
     /// Set by the first fault, so a handler cannot swallow it.
     pub(crate) broken: Option<String>,
+    /// What came of the versions that the command expects, once they have been compared: a handler cannot swallow that either.
+    pub(crate) compared: Option<Result>,
 }
 
 impl UnitOfWork<'_> {
@@ -116,7 +118,9 @@ impl UnitOfWork<'_> {
     pub fn find<A: Aggregate>(&mut self, id: impl AsRef<str>) -> Result<Option<A>> {
         let id = id.as_ref();
         self.own(id)?;
-        Ok(self.get::<A>(id)?.map(|aggregate| A::clone(&aggregate)))
+        let found = self.get::<A>(id)?;
+        self.compare::<A>(id)?;
+        Ok(found.map(|aggregate| A::clone(&aggregate)))
     }
 
     /// The aggregate with this id under the unit's own key.
@@ -319,6 +323,17 @@ impl UnitOfWork<'_> {
             self.changes.sagas.push(SagaChange { id: id.clone(), live, log: lines });
         }
         Ok(())
+    }
+
+    /// Compares the version of the aggregate that the command is for with those that it expects. Earlier inputs of the batch count: what
+    /// they changed has the next version already.
+    fn compare<A: Aggregate>(&mut self, id: &str) -> Result {
+        let Some(expected) = self.cause.expected.as_ref().filter(|_| *id == *self.cause.key) else { return Ok(()) };
+        let table = self.registry.table_of::<A>(self.context)?;
+        let version = self.identity.value(table, id).map_or(0, |(_, version)| version);
+        let compared = if expected.allows(version) { Ok(()) } else { Err(Refusal::precondition(version).into()) };
+        self.compared = Some(compared.clone());
+        compared
     }
 
     fn own(&mut self, id: &str) -> Result {

@@ -47,6 +47,7 @@ fn packet(answer: &Answer) -> Packet {
         tenant: None,
         saga: Some(saga),
         answer_to: None,
+        expected: None,
     };
     Packet::encode(envelope, ANSWER_RECORD, &serde_json::to_vec(answer).unwrap()).unwrap()
 }

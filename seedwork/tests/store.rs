@@ -4,7 +4,7 @@ use std::io::{Seek, SeekFrom, Write};
 use std::path::PathBuf;
 
 use seedwork::store::contract::{self, Make};
-use seedwork::store::{Partition, Schema, Sqlite, Store, StoreError};
+use seedwork::store::{Partition, Schema, Sqlite, StateTable, Store, StoreError};
 
 /// A directory of this test's own, gone with it.
 struct Folder(PathBuf);
@@ -29,7 +29,7 @@ impl Drop for Folder {
 
 fn open(path: &std::path::Path) -> Result<Sqlite, StoreError> {
     let mut store = Sqlite::open(path)?;
-    store.open(&Schema { states: vec!["lot_car".to_owned()], views: Vec::new(), epoch: 1 })?;
+    store.open(&Schema { states: vec![StateTable::plain("lot_car")], epoch: 1 })?;
     Ok(store)
 }
 

@@ -1,10 +1,12 @@
 //! What may be done with a campaign, a partner and an account over their lives, and what follows from it elsewhere.
 
+use std::time::Duration;
+
 use campaign::campaign::Status;
 use campaign::reservation;
 use partner::enrolment;
 use seedwork::executor::First;
-use seedwork::message::Command;
+use seedwork::message::{Command, Expected};
 use seedwork::testing::{Ticket, World};
 use tracking::event;
 use walks::{
@@ -287,6 +289,48 @@ fn what_is_enrolled_by_hand_too_early_waits_for_the_campaign_and_without_one_is_
         world.run(HOUR);
         assert_eq!(enrolment(&world, "p-9~c-1"), Some(enrolment::Status::Registered));
         assert_eq!(enrolment(&world, "p-9~c-2"), None);
+        assert_eq!(invariants(&world), Ok(()));
+    }
+}
+
+#[test]
+fn an_event_by_hand_needs_an_enrolment_that_somebody_has_made() {
+    for mut world in both(14) {
+        completed(&mut world, &campaign("c-1"));
+        let stranger = world.ask(&click("p-9~c-1~e-1"));
+        let late = world.ask(&click("p-8~c-1~e-1"));
+        world.run(Duration::from_secs(1));
+        for asked in [stranger, late] {
+            assert_eq!(world.first(asked), Some(First::Waiting), "it may have come early");
+        }
+        done(&mut world, &enrol("p-8~c-1"));
+        world.run(HOUR);
+        assert_eq!(event(&world, "p-8~c-1~e-1"), Some(event::Status::Recorded), "as soon as it is known");
+        assert_eq!(event(&world, "p-9~c-1~e-1"), None);
+        assert_eq!(invariants(&world), Ok(()), "nothing waits any longer");
+    }
+}
+
+#[test]
+fn of_those_who_expect_the_same_version_one_has_its_way_in_one_batch_or_another() {
+    for mut world in both(15) {
+        completed(&mut world, &campaign("c-1"));
+        let seen = || Expected::Versions([1].into());
+        let asked: Vec<_> = (0..3).map(|_| world.ask_if(seen(), &ban("p-1"))).collect();
+        rest(&mut world);
+        let late = world.ask_if(seen(), &unban("p-1"));
+        rest(&mut world);
+        let done = asked.iter().filter(|ticket| matches!(world.first(**ticket), Some(First::Done { .. }))).count();
+        assert_eq!(done, 1);
+        for ticket in asked.into_iter().chain([late]) {
+            match world.first(ticket) {
+                Some(First::Done { .. }) => {}
+                Some(First::Refused(refusal)) => assert_eq!(refusal.code, "version-differs"),
+                other => panic!("{other:?}"),
+            }
+        }
+        let partner: partner::partner::Partner = world.state("partner", "p-1").unwrap();
+        assert_eq!(partner.status(), partner::partner::Status::Banned);
         assert_eq!(invariants(&world), Ok(()));
     }
 }

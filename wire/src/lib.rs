@@ -25,7 +25,9 @@ pub use partner_v1::{
     BanPartner, CancelEnrolment, EnrolmentCancelled, EnrolmentRegistered, PartnerBanned, PartnerRegistered, PartnerUnbanned,
     RegisterEnrolment, UnbanPartner,
 };
-pub use tracking_v1::{Block, Blocked, CancelEvent, EventCancelled, EventRecorded, RecordEvent, Unblock, Unblocked};
+pub use tracking_v1::{
+    Block, Blocked, CancelEvent, EventCancelled, EventRecorded, KnowEnrolment, RecordEvent, Unblock, Unblocked,
+};
 
 /// Every message of every context, a table for each context and version.
 pub const TABLES: &[&[seedwork::message::Entry]] = &[campaign_v1::TABLE, partner_v1::TABLE, tracking_v1::TABLE];

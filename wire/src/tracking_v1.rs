@@ -12,6 +12,7 @@ seedwork::messages! {
     commands {
         RecordEvent "record-event" by event;
         CancelEvent "cancel-event" by event;
+        KnowEnrolment "know-enrolment" by enrolment;
         Block "block" by block;
         Unblock "unblock" by block;
     }
@@ -44,6 +45,13 @@ pub struct RecordEvent {
 pub struct CancelEvent {
     /// Which event. Names a person.
     pub event: EventId,
+}
+
+/// Take the events of an enrolment that was made by hand: no registration has recorded one, as it does for those that it makes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, AvroSchema)]
+pub struct KnowEnrolment {
+    /// Which partner in which campaign. Names a person.
+    pub enrolment: EnrolmentId,
 }
 
 /// Take no more events of a partner, or of a campaign.

@@ -50,6 +50,9 @@ pub enum Status {
 }
 
 impl Status {
+    /// Every status.
+    pub const ALL: [Status; 5] = [Status::Draft, Status::Active, Status::Paused, Status::Finished, Status::Cancelled];
+
     /// The word for it: `draft`, `active`, `paused`, `finished` or `cancelled`.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -14,7 +14,7 @@ use crate::views::{Cursor, Filter};
 mod answers;
 mod form;
 
-pub use answers::{AccountAnswer, AmountAnswer, CampaignAnswer, ParticipantAnswer};
+pub use answers::{AccountAnswer, AmountAnswer, BrandAnswer, CampaignAnswer, ParticipantAnswer};
 pub use form::{Object, Text};
 use form::{instant, sized, wrong};
 
@@ -28,25 +28,6 @@ pub const REASON_MAX_CHARS: usize = 500;
 pub const PARTICIPANTS_MAX: usize = 1_000;
 /// Why a campaign is cancelled when whoever asks does not say.
 pub const NO_REASON: &str = "no reason given";
-
-/// Spellings of kinds of campaigns that are understood, in any case; they are answered as they were sent.
-const CAMPAIGN_KINDS: &[(&str, CampaignKind)] = &[
-    ("influencer", CampaignKind::Influencer),
-    ("affiliate", CampaignKind::Affiliate),
-    ("afiliado", CampaignKind::Affiliate),
-    ("mixed", CampaignKind::Mixed),
-    ("mixta", CampaignKind::Mixed),
-    ("mixto", CampaignKind::Mixed),
-];
-
-/// Spellings of kinds of partners that are understood, in any case; they are answered as they were sent.
-const PARTNER_KINDS: &[(&str, PartnerKind)] = &[
-    ("influencer", PartnerKind::Influencer),
-    ("affiliate", PartnerKind::Affiliate),
-    ("afiliado", PartnerKind::Affiliate),
-    ("ambassador", PartnerKind::Ambassador),
-    ("embajador", PartnerKind::Ambassador),
-];
 
 /// The body that registers a campaign.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -125,22 +106,6 @@ pub struct NewLimit {
     pub limit: String,
 }
 
-/// The kind that a spelling means, and the spelling when it is not the kind's own.
-fn kind<K: Copy + AsRef<str>>(
-    sent: Cow<'_, str>,
-    known: &[(&str, K)],
-    what: &str,
-    field: impl FnOnce() -> Cow<'static, str>,
-) -> Result<(K, Option<String>), Refusal> {
-    let Some((_, kind)) = known.iter().find(|(spelling, _)| sent.eq_ignore_ascii_case(spelling)) else {
-        let known: Vec<&str> = known.iter().map(|(spelling, _)| *spelling).collect();
-        let shown: String = sent.chars().take(40).collect();
-        return Err(wrong("kind-unknown", field(), format!("{shown:?} is no kind of {what}: known are {}", known.join(", "))));
-    };
-    let as_sent = (*sent != *kind.as_ref()).then(|| sent.into_owned());
-    Ok((*kind, as_sent))
-}
-
 impl NewCampaign<'_> {
     /// The command, if all is of the right form. `mint` gives an id for the campaign, then for each participant, that comes without.
     ///
@@ -154,7 +119,7 @@ impl NewCampaign<'_> {
         let campaign = CampaignId::parse(&minted(self.id)).map_err(|error| wrong("id-invalid", "id", error))?;
         let name = sized(self.name.0, 1, NAME_MAX_CHARS, || "name".into())?;
         let (kind_is, kind_as_sent) = match self.kind {
-            Some(sent) => kind(sent.0, CAMPAIGN_KINDS, "campaign", || "kind".into())?,
+            Some(sent) => CampaignKind::understand(&sent.0).map_err(|error| wrong("kind-unknown", "kind", error))?,
             None => (CampaignKind::default(), None),
         };
         let (starts, ends) = (instant(self.starts, "starts")?, instant(self.ends, "ends")?);
@@ -205,7 +170,8 @@ impl NewParticipant<'_> {
     fn checked(self, index: usize, minted: &mut impl FnMut(Option<Text<'_>>) -> String) -> Result<wire::Participant, Refusal> {
         let here = |field: &str| Cow::Owned(format!("participants[{index}].{field}"));
         let id = PartnerId::parse(&minted(self.id)).map_err(|error| wrong("id-invalid", here("id"), error))?;
-        let (kind, kind_as_sent) = kind(self.kind.0, PARTNER_KINDS, "partner", || here("kind"))?;
+        let (kind, kind_as_sent) =
+            PartnerKind::understand(&self.kind.0).map_err(|error| wrong("kind-unknown", here("kind"), error))?;
         let name = sized(self.name.0, 1, NAME_MAX_CHARS, || here("name"))?;
         let profile = match self.profile {
             Some(profile) => sized(profile.0, 0, PROFILE_MAX_CHARS, || here("profile"))?,
@@ -254,20 +220,26 @@ pub fn field(of_command: &str) -> Cow<'_, str> {
     }
 }
 
-/// The filter of a list of campaigns.
+/// The filter of a list of campaigns, in the order that `sort` says: `created`, or `-created` for the newest first.
 ///
 /// # Errors
 /// Unprocessable; it names the parameter.
-pub fn filter(status: Option<&str>, brand: Option<&str>) -> Result<Filter, Refusal> {
-    let status = match status {
-        None => None,
-        Some(text) => Some(
+pub fn filter(status: Option<&str>, brand: Option<&str>, kind: Option<&str>, sort: Option<&str>) -> Result<Filter, Refusal> {
+    let statuses = match status {
+        None => Vec::new(),
+        Some(text) => vec![
             serde_json::from_value(text.into())
                 .map_err(|_| wrong("status-unknown", "status", "a campaign is draft, active, paused, finished or cancelled"))?,
-        ),
+        ],
     };
     let brand = brand.map(BrandId::parse).transpose().map_err(|error| wrong("id-invalid", "brand", error))?;
-    Ok(Filter { status, brand })
+    let kind = kind.map(CampaignKind::understand).transpose().map_err(|error| wrong("kind-unknown", "kind", error))?;
+    let oldest_first = match sort {
+        None | Some("-created") => false,
+        Some("created") => true,
+        Some(_) => return Err(wrong("sort-unknown", "sort", "campaigns are sorted by created or -created")),
+    };
+    Ok(Filter { statuses, brand, kind: kind.map(|(kind, _)| kind), oldest_first })
 }
 
 /// A place in a list of campaigns, as a client keeps it.

@@ -5,9 +5,6 @@ use seedwork::saga::Committed;
 use serde::{Deserialize, Serialize};
 use wire::values::{BrandId, CampaignId, EnrolmentId, EventId, IdError, Money, PartnerKind, ReservationId, Timestamp};
 
-/// The kind of the event that tracking keeps of each enrolment.
-const REGISTRATION: &str = "registration";
-
 /// What the saga knows: the facts that its commands rest on, and the ids of what they make.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Registration {
@@ -54,7 +51,7 @@ impl Registration {
         let enrolment = |participant: &wire::Participant| {
             let enrolment = EnrolmentId::join(&participant.id, &ask.campaign);
             Ok(Enrolment {
-                event: EventId::join(&enrolment, REGISTRATION)?,
+                event: EventId::registration(&enrolment),
                 enrolment,
                 kind: participant.kind,
                 kind_as_sent: participant.kind_as_sent.clone(),
@@ -92,7 +89,7 @@ impl Registration {
         wire::RecordEvent {
             event: one.event.clone(),
             enrolment: one.enrolment.clone(),
-            kind: REGISTRATION.to_owned(),
+            kind: EventId::REGISTRATION.to_owned(),
             at: self.at,
             value: None,
         }

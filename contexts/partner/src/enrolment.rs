@@ -35,6 +35,16 @@ pub enum Status {
     Cancelled,
 }
 
+impl Status {
+    /// The word for it: `registered` or `cancelled`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Status::Registered => "registered",
+            Status::Cancelled => "cancelled",
+        }
+    }
+}
+
 /// What happened to an enrolment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {

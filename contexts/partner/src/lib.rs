@@ -17,8 +17,8 @@ use seedwork::Context;
 /// The context's table.
 pub fn context() -> Context {
     Context::of::<wire::partner_v1::Partner>()
-        .aggregate::<partner::Partner>()
-        .aggregate::<enrolment::Enrolment>()
+        .view(views::PARTNERS)
+        .view(views::ENROLMENTS)
         .aggregate::<known_campaign::KnownCampaign>()
         .command_early("partners.write", register::register)
         .command("partners.write", cancel::cancel)

@@ -33,6 +33,16 @@ pub enum Status {
     Banned,
 }
 
+impl Status {
+    /// The word for it: `active` or `banned`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Status::Active => "active",
+            Status::Banned => "banned",
+        }
+    }
+}
+
 /// What happened to a partner.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {

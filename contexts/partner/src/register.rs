@@ -30,6 +30,10 @@ pub fn register(ask: wire::RegisterEnrolment, work: &mut UnitOfWork<'_>) -> Resu
             work.save(partner, [registered])?;
         }
     }
+    if !work.in_saga() {
+        // A registration records an event of each enrolment that it makes, and by that tracking knows it.
+        work.send(&wire::KnowEnrolment { enrolment: enrolment.clone() })?;
+    }
     let (enrolment, registered) = Enrolment::register(enrolment, name, kind, kind_as_sent)?;
     work.save(enrolment, [registered])
 }

@@ -21,6 +21,16 @@ pub enum Status {
     Lifted,
 }
 
+impl Status {
+    /// The word for it: `active` or `lifted`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Status::Active => "active",
+            Status::Lifted => "lifted",
+        }
+    }
+}
+
 /// What happened to a block.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {

@@ -36,6 +36,16 @@ pub enum Status {
     Cancelled,
 }
 
+impl Status {
+    /// The word for it: `recorded` or `cancelled`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Status::Recorded => "recorded",
+            Status::Cancelled => "cancelled",
+        }
+    }
+}
+
 /// What happened to an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {

@@ -1,13 +1,16 @@
 //! JSON to commands, views to JSON: the form of what is asked of this context over HTTP, and how its answers read there.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fmt::Display;
 
 use seedwork::Refusal;
+use serde::de::DeserializeOwned;
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Serialize, Serializer};
-use wire::values::{BlockId, BlockTarget, CampaignId, Money, PartnerId};
+use wire::values::{BlockId, BlockTarget, CampaignId, Currency, EnrolmentId, EventId, Money, PartnerId, Timestamp, check_id};
 
-use crate::views::{BlockDoc, EventDoc};
+use crate::views::{BlockDoc, Blocks, EventDoc, Events};
 
 /// The body that blocks a partner or a campaign: exactly one of them.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -47,11 +50,136 @@ impl NewBlock {
     }
 }
 
+/// The body that records an event. Its ids name a person.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, expecting = "an object")]
+pub struct NewEvent {
+    /// The id that it gets, which begins with the enrolment's; minted when there is none.
+    #[serde(default)]
+    pub id: Option<String>,
+    /// In which enrolment it happened.
+    pub enrolment: String,
+    /// What happened: a word.
+    pub kind: String,
+    /// When it happened, as RFC 3339; now when it is not said.
+    #[serde(default)]
+    pub at: Option<String>,
+    /// What it was worth.
+    #[serde(default)]
+    pub value: Option<NewValue>,
+}
+
+/// An amount as it is asked for.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(try_from = "BTreeMap<String, String>")]
+pub struct NewValue {
+    /// A decimal number in major units.
+    pub amount: String,
+    /// An ISO 4217 code.
+    pub currency: String,
+}
+
+impl TryFrom<BTreeMap<String, String>> for NewValue {
+    type Error = String;
+    /// A map, so that a list of the two is not taken for it.
+    fn try_from(mut members: BTreeMap<String, String>) -> Result<NewValue, String> {
+        let mut take = |name: &str| members.remove(name).ok_or_else(|| format!("missing field `{name}`"));
+        let value = NewValue { amount: take("amount")?, currency: take("currency")? };
+        match members.first_key_value() {
+            Some((name, _)) => Err(format!("unknown field `{name}`, expected `amount` or `currency`")),
+            None => Ok(value),
+        }
+    }
+}
+
+impl NewEvent {
+    /// The command, if all is of the right form. `mint` gives the event's own part of an id for one that comes without; `now` is when it
+    /// happened if that is not said.
+    ///
+    /// # Errors
+    /// Unprocessable; it names the field.
+    pub fn command(self, now: Timestamp, mint: impl FnOnce() -> String) -> Result<wire::RecordEvent, Refusal> {
+        let wrong = |code: &'static str, field| move |error: &dyn Display| Refusal::unprocessable(code, field, error);
+        let enrolment = EnrolmentId::parse(&self.enrolment).map_err(|error| wrong("id-invalid", "enrolment")(&error))?;
+        let event = match self.id {
+            Some(id) => EventId::parse(&id),
+            None => EventId::join(&enrolment, mint()),
+        };
+        let event = event.map_err(|error| wrong("id-invalid", "id")(&error))?;
+        if event.enrolment() != enrolment || event.parts().nth(2).is_none() {
+            let why = format!("the event's id is the id of the enrolment {enrolment}, a \"~\" and an id of its own");
+            return Err(Refusal::unprocessable("event-elsewhere", "id", why));
+        }
+        check_id(&self.kind).map_err(|error| wrong("kind-invalid", "kind")(&error))?;
+        let at = self.at.map_or(Ok(now), |at| Timestamp::parse(&at)).map_err(|error| wrong("instant-invalid", "at")(&error))?;
+        Ok(wire::RecordEvent { event, enrolment, kind: self.kind, at, value: self.value.map(NewValue::money).transpose()? })
+    }
+}
+
+impl NewValue {
+    fn money(self) -> Result<Money, Refusal> {
+        let wrong = |code, field, error: &dyn Display| Refusal::unprocessable(code, field, error);
+        let currency = Currency::parse(&self.currency).map_err(|error| wrong("currency-unknown", "value.currency", &error))?;
+        Money::parse_in(&self.amount, currency).map_err(|error| wrong("amount-invalid", "value.amount", &error))
+    }
+}
+
 /// The field of a request that a field of a command came from: what a refusal names is called so there.
 pub fn field(of_command: &str) -> Cow<'_, str> {
     match of_command {
         "block" | "event" => "id".into(),
         other => other.into(),
+    }
+}
+
+/// The filter of a list of events; `sort` is `id`, or `-id` for the greatest first.
+///
+/// # Errors
+/// Unprocessable; it names the parameter.
+pub fn events(
+    enrolment: Option<&str>,
+    partner: Option<&str>,
+    campaign: Option<&str>,
+    status: Option<&str>,
+    kind: Option<&str>,
+    sort: Option<&str>,
+) -> Result<Events, Refusal> {
+    let wrong = |field| move |error| Refusal::unprocessable("id-invalid", field, error);
+    let events = Events {
+        enrolment: enrolment.map(EnrolmentId::parse).transpose().map_err(wrong("enrolment"))?,
+        partner: partner.map(PartnerId::parse).transpose().map_err(wrong("partner"))?,
+        campaign: campaign.map(CampaignId::parse).transpose().map_err(wrong("campaign"))?,
+        status: word(status, "an event is recorded or cancelled")?,
+        kind: kind.map(str::to_owned),
+        descending: descending(sort)?,
+    };
+    match (&events.enrolment, &events.partner) {
+        (Some(enrolment), Some(partner)) if enrolment.first() != partner.as_str() => {
+            let why = format!("the enrolment {enrolment} is not one of this partner: leave the partner out");
+            Err(Refusal::unprocessable("partner-differs", "partner", why))
+        }
+        _ => Ok(events),
+    }
+}
+
+/// The filter of a list of blocks; `sort` is `id`, or `-id` for the greatest first.
+///
+/// # Errors
+/// Unprocessable; it names the parameter.
+pub fn blocks(status: Option<&str>, sort: Option<&str>) -> Result<Blocks, Refusal> {
+    Ok(Blocks { status: word(status, "a block is active or lifted")?, descending: descending(sort)? })
+}
+
+fn word<T: DeserializeOwned>(text: Option<&str>, why: &str) -> Result<Option<T>, Refusal> {
+    let wrong = |_| Refusal::unprocessable("status-unknown", "status", why);
+    text.map(|text| serde_json::from_value(text.into()).map_err(wrong)).transpose()
+}
+
+fn descending(sort: Option<&str>) -> Result<bool, Refusal> {
+    match sort {
+        None | Some("id") => Ok(false),
+        Some("-id") => Ok(true),
+        Some(_) => Err(Refusal::unprocessable("sort-unknown", "sort", "this list is sorted by id or -id")),
     }
 }
 
@@ -135,6 +263,36 @@ mod tests {
         ] {
             let refusal = ask(json).unwrap_err();
             assert_eq!((&*refusal.code, refusal.field.as_deref()), (code, Some(field)), "{json}");
+        }
+    }
+
+    #[test]
+    fn an_event_is_of_the_form_that_the_documentation_has_and_names_what_is_not() {
+        let now: Timestamp = "2025-09-11T00:00:00Z".parse().unwrap();
+        let ask = |json: &str| from_str::<NewEvent>(json).unwrap().command(now, || "minted".to_owned());
+        let good = r#"{"id": "p-1~c-1~e-1", "enrolment": "p-1~c-1", "kind": "sale", "at": "2025-09-10T00:00:00Z",
+            "value": {"amount": "12.50", "currency": "USD"}}"#;
+        let command = ask(good).unwrap();
+        assert_eq!((command.event.as_str(), command.kind.as_str()), ("p-1~c-1~e-1", "sale"));
+        assert_eq!(command.value.map(|value| value.to_string()).as_deref(), Some("12.50 USD"));
+        let least = ask(r#"{"enrolment": "p-1~c-1", "kind": "click"}"#).unwrap();
+        assert_eq!((least.event.as_str(), least.at, least.value), ("p-1~c-1~minted", now, None));
+        for (piece, other, code, field) in [
+            ("p-1~c-1~e-1", "p-1~c-2~e-1", "event-elsewhere", "id"),
+            ("p-1~c-1~e-1", "p-1~c-1", "event-elsewhere", "id"),
+            ("p-1~c-1~e-1", "e-1", "id-invalid", "id"),
+            ("\"p-1~c-1\"", "\"p-1\"", "id-invalid", "enrolment"),
+            ("sale", "two words", "kind-invalid", "kind"),
+            ("2025-09-10", "2025-09-31", "instant-invalid", "at"),
+            ("12.50", "12.505", "amount-invalid", "value.amount"),
+            ("USD", "usd", "currency-unknown", "value.currency"),
+        ] {
+            let refusal = ask(&good.replace(piece, other)).unwrap_err();
+            assert_eq!((&*refusal.code, refusal.field.as_deref()), (code, Some(field)), "{other}");
+        }
+        for wrong in [r#"["1", "USD"]"#, r#"{"amount": "1"}"#, r#"{"amount": "1", "currency": "USD", "x": "y"}"#] {
+            let json = format!(r#"{{"enrolment": "p-1~c-1", "kind": "sale", "value": {wrong}}}"#);
+            assert!(from_str::<NewEvent>(&json).is_err(), "{wrong}");
         }
     }
 

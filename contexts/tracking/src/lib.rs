@@ -3,6 +3,7 @@
 mod blocklist;
 mod cancel;
 mod hear;
+mod know;
 mod publish;
 mod record;
 
@@ -10,6 +11,7 @@ pub mod block;
 pub mod event;
 pub mod http;
 pub mod known_campaign;
+pub mod known_enrolment;
 pub mod views;
 
 use seedwork::Context;
@@ -17,11 +19,13 @@ use seedwork::Context;
 /// The context's table.
 pub fn context() -> Context {
     Context::of::<wire::tracking_v1::Tracking>()
-        .aggregate::<event::TrackingEvent>()
-        .aggregate::<block::Block>()
+        .view(views::EVENTS)
+        .view(views::BLOCKS)
         .aggregate::<known_campaign::KnownCampaign>()
+        .aggregate::<known_enrolment::KnownEnrolment>()
         .command_early("tracking.write", record::record)
         .command("tracking.write", cancel::cancel)
+        .command("tracking.write", know::know)
         .command("blocks.write", blocklist::block)
         .command("blocks.write", blocklist::unblock)
         .on(hear::hear)

@@ -6,6 +6,7 @@ use seedwork::{Outbox, Publish};
 use crate::block::{self, Block};
 use crate::event::{self, TrackingEvent};
 use crate::known_campaign::{self, KnownCampaign};
+use crate::known_enrolment::{self, KnownEnrolment};
 
 impl Publish for TrackingEvent {
     type Event = event::Event;
@@ -45,6 +46,17 @@ impl Publish for KnownCampaign {
         match event {
             // The campaign's own context has said so.
             known_campaign::Event::Heard => out.nothing(),
+        }
+    }
+}
+
+impl Publish for KnownEnrolment {
+    type Event = known_enrolment::Event;
+
+    fn publish(&self, event: known_enrolment::Event, out: &mut Outbox) {
+        match event {
+            // The enrolment's own context has said so.
+            known_enrolment::Event::Told => out.nothing(),
         }
     }
 }

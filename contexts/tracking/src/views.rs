@@ -1,10 +1,10 @@
-//! The read side: events and blocks are only asked for by id, so their state is their view.
+//! The read side: events and blocks, in the order of their ids.
 
 use seedwork::message::Owner;
-use seedwork::view::{Read, state};
+use seedwork::view::{List, Listed, Read, Total, Versioned, View, list, state, total};
 use serde::{Deserialize, Serialize};
 use wire::tracking_v1::Tracking as Here;
-use wire::values::{BlockId, EventId};
+use wire::values::{BlockId, CampaignId, EnrolmentId, EventId, PartnerId};
 
 use crate::block::{self, Block};
 use crate::event::{self, Facts, TrackingEvent};
@@ -30,20 +30,125 @@ pub struct BlockDoc {
     pub status: block::Status,
 }
 
+impl EventDoc {
+    fn of(event: &TrackingEvent) -> EventDoc {
+        EventDoc { id: event.event().clone(), status: event.status(), facts: event.facts().clone() }
+    }
+}
+
+impl BlockDoc {
+    fn of(block: &Block) -> BlockDoc {
+        BlockDoc { id: block.block().clone(), status: block.status() }
+    }
+}
+
+/// What events are looked for by; those of an enrolment, and of a partner, stand together, for their ids begin with theirs.
+pub const EVENTS: View<TrackingEvent> = View {
+    columns: &[("campaign", "TEXT"), ("status", "TEXT"), ("kind", "TEXT")],
+    indexes: &[("by_campaign", "campaign, id")],
+    row: |event| {
+        let facts = event.facts();
+        vec![facts.enrolment.second().into(), event.status().as_str().into(), facts.kind.as_str().into()]
+    },
+};
+
+/// What blocks are looked for by.
+pub const BLOCKS: View<Block> =
+    View { columns: &[("status", "TEXT")], indexes: &[], row: |block| vec![block.status().as_str().into()] };
+
+/// Which events a list holds, in the order of their ids.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Events {
+    /// Only those of this enrolment.
+    pub enrolment: Option<EnrolmentId>,
+    /// Only those of this partner.
+    pub partner: Option<PartnerId>,
+    /// Only those in this campaign.
+    pub campaign: Option<CampaignId>,
+    /// Only those that stand there.
+    pub status: Option<event::Status>,
+    /// Only those of this kind.
+    pub kind: Option<String>,
+    /// The greatest id first.
+    pub descending: bool,
+}
+
+/// Which blocks a list holds, in the order of their ids.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Blocks {
+    /// Only those that stand there.
+    pub status: Option<block::Status>,
+    /// The greatest id first.
+    pub descending: bool,
+}
+
+impl Events {
+    fn list(&self) -> List<'_> {
+        let partner = self.partner.as_ref().map(PartnerId::as_str);
+        let status = self.status.map(|status| ("status", status.as_str().into()));
+        let kind = self.kind.as_deref().map(|kind| ("kind", kind.into()));
+        List {
+            under: self.enrolment.as_ref().map(EnrolmentId::as_str).or(partner).unwrap_or_default(),
+            within: self.campaign.as_ref().map(|campaign| ("campaign", campaign.as_str().into())),
+            matching: status.into_iter().chain(kind).collect(),
+            descending: self.descending,
+        }
+    }
+}
+
+impl Blocks {
+    fn list(&self) -> List<'_> {
+        let matching = self.status.map(|status| ("status", status.as_str().into()));
+        List { matching: matching.into_iter().collect(), descending: self.descending, ..List::default() }
+    }
+}
+
 /// The event with this id.
 ///
 /// # Errors
 /// When the store is away or the state cannot be read: a text for the log, not for the client.
-pub fn event(read: &dyn Read, id: &EventId) -> Result<Option<EventDoc>, String> {
-    let found = state::<TrackingEvent>(read, Here::NAME, id.as_str())?;
-    Ok(found.map(|found| EventDoc { id: found.event().clone(), status: found.status(), facts: found.facts().clone() }))
+pub fn event(read: &dyn Read, id: &EventId) -> Result<Option<Versioned<EventDoc>>, String> {
+    Ok(state::<TrackingEvent>(read, Here::NAME, id.as_str())?.map(|found| found.map(|event| EventDoc::of(&event))))
 }
 
 /// The block with this id, lifted or not.
 ///
 /// # Errors
 /// As [`event()`].
-pub fn block(read: &dyn Read, id: &BlockId) -> Result<Option<BlockDoc>, String> {
-    let found = state::<Block>(read, Here::NAME, id.as_str())?;
-    Ok(found.map(|found| BlockDoc { id: found.block().clone(), status: found.status() }))
+pub fn block(read: &dyn Read, id: &BlockId) -> Result<Option<Versioned<BlockDoc>>, String> {
+    Ok(state::<Block>(read, Here::NAME, id.as_str())?.map(|found| found.map(|block| BlockDoc::of(&block))))
+}
+
+/// A page of events: at most `limit`, after this id.
+///
+/// # Errors
+/// As [`event()`].
+pub fn events(read: &dyn Read, of: &Events, after: Option<&str>, limit: usize) -> Result<Listed<EventDoc>, String> {
+    let Listed { items, next } = list::<TrackingEvent>(read, Here::NAME, &of.list(), after, limit)?;
+    Ok(Listed { items: items.iter().map(|found| EventDoc::of(&found.value)).collect(), next })
+}
+
+/// A page of blocks, lifted or not: at most `limit`, after this id.
+///
+/// # Errors
+/// As [`event()`].
+pub fn blocks(read: &dyn Read, of: &Blocks, after: Option<&str>, limit: usize) -> Result<Listed<BlockDoc>, String> {
+    let Listed { items, next } = list::<Block>(read, Here::NAME, &of.list(), after, limit)?;
+    Ok(Listed { items: items.iter().map(|found| BlockDoc::of(&found.value)).collect(), next })
+}
+
+/// How many events a list holds.
+///
+/// # Errors
+/// As [`event()`].
+pub fn count_events(read: &dyn Read, of: &Events) -> Result<Total, String> {
+    total::<TrackingEvent>(read, Here::NAME, &of.list())
+}
+
+/// How many blocks a list holds.
+///
+/// # Errors
+/// As [`event()`].
+pub fn count_blocks(read: &dyn Read, of: &Blocks) -> Result<Total, String> {
+    total::<Block>(read, Here::NAME, &of.list())
 }

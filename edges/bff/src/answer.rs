@@ -9,10 +9,10 @@ use axum::response::Response;
 use seedwork::Refusal;
 use seedwork::executor::Outcome;
 use seedwork::saga::engine::Exception;
+use seedwork::view::Versioned;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::ids::tag;
 use crate::problem::{Fields, Problem, outward};
 use crate::submit::{Kind, Settled};
 
@@ -37,24 +37,41 @@ pub(crate) fn document(status: StatusCode, document: &impl Serialize) -> Result<
     })
 }
 
-/// A written document with its entity tag; without its body for whoever has it already.
-pub(crate) fn tagged(headers: &HeaderMap, body: Vec<u8>) -> Response {
-    let tag = tag(&body);
-    let has = |value: &HeaderValue| {
-        let mut known = value.to_str().unwrap_or_default().split(',').map(|known| known.trim().trim_start_matches("W/"));
-        known.any(|known| known == tag || known == "*")
-    };
+/// The entity tag of a version of a thing (RFC 9110 §8.8.3): `If-Match` sends it back, and the commit compares the version.
+fn version_tag(version: u64) -> HeaderValue {
+    // Digits in quotes are always a header's value; were they not, no tag is better than a wrong one.
+    HeaderValue::try_from(format!("\"{version}\"")).unwrap_or(HeaderValue::from_static("W/\"0\""))
+}
+
+/// A written document of a thing, with the tag of its version; without its body for whoever has it already.
+pub(crate) fn versioned(headers: &HeaderMap, document: Versioned<Vec<u8>>) -> Response {
+    let tag = version_tag(document.version);
+    let known = |known: &str| known == "*" || known.trim_start_matches("W/").as_bytes() == tag.as_bytes();
+    let has = |value: &HeaderValue| value.to_str().unwrap_or_default().split(',').map(str::trim).any(known);
     let mut response = if headers.get_all(IF_NONE_MATCH).iter().any(has) {
         let mut response = Response::new(Body::empty());
         *response.status_mut() = StatusCode::NOT_MODIFIED;
         response
     } else {
-        json(StatusCode::OK, body)
+        json(StatusCode::OK, document.value)
     };
-    if let Ok(value) = HeaderValue::try_from(tag) {
-        response.headers_mut().insert(ETAG, value);
-    }
+    response.headers_mut().insert(ETAG, tag);
     response
+}
+
+/// A thing as a change has left it, with the tag of its version.
+pub(crate) fn changed(status: StatusCode, document: Versioned<Vec<u8>>) -> Response {
+    let mut response = json(status, document.value);
+    response.headers_mut().insert(ETAG, version_tag(document.version));
+    response
+}
+
+/// A thing that a command has made (201, with where it is) or changed (200).
+pub(crate) fn made(kind: Kind, document: Versioned<Vec<u8>>, location: String) -> Response {
+    match kind {
+        Kind::Creation => at(changed(StatusCode::CREATED, document), location),
+        Kind::Other => changed(StatusCode::OK, document),
+    }
 }
 
 /// The same response with a `Location`.
@@ -177,12 +194,13 @@ mod tests {
 
     #[test]
     fn an_entity_tag_saves_the_body_for_whoever_has_it() {
-        let body = || b"{}".to_vec();
-        let tag = tagged(&HeaderMap::new(), body()).headers()[ETAG].clone();
-        for (known, status) in [(tag.to_str().unwrap(), 304), ("\"x\"", 200), ("\"x\", *", 304)] {
+        let document = || Versioned { version: 7, value: b"{}".to_vec() };
+        let tag = versioned(&HeaderMap::new(), document()).headers()[ETAG].clone();
+        assert_eq!(changed(StatusCode::OK, document()).headers()[ETAG], tag, "who has changed it has the tag as well");
+        for (known, status) in [("\"7\"", 304), ("W/\"7\"", 304), ("\"8\"", 200), ("7", 200), ("\"8\", *", 304)] {
             let mut headers = HeaderMap::new();
             headers.insert(IF_NONE_MATCH, known.parse().unwrap());
-            let response = tagged(&headers, body());
+            let response = versioned(&headers, document());
             assert_eq!((response.status().as_u16(), &response.headers()[ETAG]), (status, &tag), "{known}");
         }
     }

@@ -1,9 +1,11 @@
-//! What the headers of a request say: who asks, under which idempotency key, and how long it waits.
+//! What the headers of a request say: who asks, under which idempotency key, about which version, and how long it waits.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::http::header::IF_MATCH;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use seedwork::message::Expected;
 use wire::values::Actor;
 
 use crate::problem::Problem;
@@ -27,6 +29,8 @@ pub(crate) struct Asked {
     pub actor: Option<Actor>,
     pub trace: Option<Arc<str>>,
     pub wait: Option<Duration>,
+    /// The versions that the request is about: `If-Match`.
+    pub expected: Option<Expected>,
 }
 
 impl Asked {
@@ -42,6 +46,7 @@ impl Asked {
             actor: one(headers, &ACTOR, "Alpes-Actor")?.map(actor).transpose()?,
             trace: headers.get(TRACEPARENT).and_then(trace),
             wait: wait(headers),
+            expected: expected(headers)?,
         })
     }
 }
@@ -51,6 +56,42 @@ fn one<'a>(headers: &'a HeaderMap, name: &HeaderName, shown: &str) -> Result<Opt
     match (values.next(), values.next()) {
         (value, None) => Ok(value),
         _ => Err(Problem::malformed("header-invalid", format!("the header {shown} is there more than once")).at(shown)),
+    }
+}
+
+/// `If-Match` (RFC 9110 §13.1.1): `*`, or entity tags. Tags are compared strongly, so a weak one matches nothing, as one that was never
+/// given out.
+fn expected(headers: &HeaderMap) -> Result<Option<Expected>, Problem> {
+    let values: Vec<&[u8]> = headers.get_all(IF_MATCH).iter().map(HeaderValue::as_bytes).collect();
+    if values.is_empty() {
+        return Ok(None);
+    }
+    let nonsense = || {
+        let why = "If-Match holds entity tags as they were answered, such as \"7\", with commas between them, or *";
+        Problem::malformed("header-invalid", why).at("If-Match")
+    };
+    let list = values.join(&b","[..]);
+    let mut rest = list.trim_ascii();
+    if rest == b"*" {
+        return Ok(Some(Expected::Any));
+    }
+    let mut versions = Vec::new();
+    loop {
+        let (weak, tag) = rest.strip_prefix(b"W/").map_or((false, rest), |tag| (true, tag));
+        let opaque = tag.strip_prefix(b"\"").ok_or_else(nonsense)?;
+        let end = opaque.iter().position(|byte| *byte == b'"').ok_or_else(nonsense)?;
+        let (opaque, after) = opaque.split_at(end);
+        if !opaque.iter().all(|byte| *byte == 0x21 || (*byte >= 0x23 && *byte != 0x7f)) {
+            return Err(nonsense());
+        }
+        let version = std::str::from_utf8(opaque).ok().and_then(|text| text.parse::<u64>().ok());
+        // Written in any other way it is none of ours.
+        versions.extend(version.filter(|version| !weak && version.to_string().as_bytes() == opaque));
+        match after[1..].trim_ascii_start() {
+            [] => return Ok(Some(Expected::Versions(versions.into()))),
+            [b',', more @ ..] => rest = more.trim_ascii_start(),
+            _ => return Err(nonsense()),
+        }
     }
 }
 
@@ -135,7 +176,7 @@ mod tests {
             assert_eq!(wait(value), seconds, "{value}");
         }
         assert_eq!(of(&[("prefer", "return=minimal"), ("prefer", "wait=4")]).unwrap().wait, Some(Duration::from_secs(4)));
-        assert_eq!(of(&[]).unwrap(), Asked { key: None, actor: None, trace: None, wait: None });
+        assert_eq!(of(&[]).unwrap(), Asked { key: None, actor: None, trace: None, wait: None, expected: None });
     }
 
     #[test]
@@ -151,6 +192,30 @@ mod tests {
         assert_eq!(of(&[("alpes-actor", "María")]).unwrap().actor.map(|actor| actor.to_string()).as_deref(), Some("María"));
         for bad in ["", " ", "a\tb", &"x".repeat(129)] {
             assert!(of(&[("alpes-actor", bad)]).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn if_match_holds_versions_and_nonsense_is_refused() {
+        let of_all = |values: &[&str]| of(&values.iter().map(|value| ("if-match", *value)).collect::<Vec<_>>()).unwrap().expected;
+        let versions = |list: &[u64]| Some(Expected::Versions(list.into()));
+        assert_eq!(of_all(&["*"]), Some(Expected::Any));
+        for (value, list) in [
+            ("\"7\"", &[7][..]),
+            ("\"7\" , \"8\"", &[7, 8]),
+            ("W/\"7\"", &[]),
+            ("\"x\",W/\"1\",\"0\"", &[0]),
+            ("\"07\"", &[]),
+            ("\"+7\"", &[]),
+            ("\"\"", &[]),
+            ("\"99999999999999999999999\"", &[]),
+        ] {
+            assert_eq!(of_all(&[value]), versions(list), "{value}");
+        }
+        assert_eq!(of_all(&["\"1\"", "\"2\", \"3\""]), versions(&[1, 2, 3]), "a list may stand in several headers");
+        for nonsense in ["", "7", "\"7", "7\"", "\"7\" \"8\"", "\"7\",", ",\"7\"", "w/\"7\"", "W/7", "*, \"7\"", "\"a b\"", "**"]
+        {
+            assert!(of(&[("if-match", nonsense)]).is_err(), "{nonsense}");
         }
     }
 

@@ -5,16 +5,16 @@ use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::Response;
 use axum::routing::{get, post};
 use campaign::http::{CampaignAnswer, Cancel, NewCampaign};
-use campaign::views;
+use campaign::views::{self, CampaignDoc};
 use seedwork::message::Command;
-use seedwork::view::Read;
+use seedwork::view::{Read, Total, Versioned};
 use serde::Deserialize;
 use wire::values::CampaignId;
 
-use crate::answer::{json, said, tagged, written};
+use crate::answer::{changed, json, said, versioned, written};
 use crate::asked::Asked;
 use crate::body::{self, JSON};
-use crate::pages::{self, Page};
+use crate::pages::{self, Wanted};
 use crate::problem::{Fields, Problem};
 use crate::routes::Routes;
 use crate::submit::{Kind, Settled, submit};
@@ -50,6 +50,18 @@ pub(crate) async fn send(
     fields: Fields,
     location: impl FnOnce(&CampaignId) -> String,
 ) -> Result<Response, Problem> {
+    let command = command(edge, &asked, new, fields)?;
+    let settled = submit(edge, asked, Kind::Creation, body, &command, fields).await?;
+    said(Kind::Creation, command.campaign.as_str(), location(&command.campaign), settled)
+}
+
+/// The command that registers a campaign, with ids for whatever comes without.
+pub(crate) fn command(
+    edge: &Edge,
+    asked: &Asked,
+    new: NewCampaign<'_>,
+    fields: Fields,
+) -> Result<wire::RegisterCampaign, Problem> {
     let mut minted = 0;
     let command = new.command(|| match &asked.key {
         Some(key) => {
@@ -58,9 +70,7 @@ pub(crate) async fn send(
         }
         None => edge.ids.fresh(),
     });
-    let command = command.map_err(|refusal| Problem::refused(&refusal, fields))?;
-    let settled = submit(edge, asked, Kind::Creation, body, &command, fields).await?;
-    said(Kind::Creation, command.campaign.as_str(), location(&command.campaign), settled)
+    command.map_err(|refusal| Problem::refused(&refusal, fields))
 }
 
 async fn cancel(State(edge): State<Shared>, Id(id): Id<CampaignId>, request: Request) -> Result<Response, Problem> {
@@ -99,19 +109,20 @@ async fn change<M: Command>(edge: &Edge, asked: Asked, body: &[u8], command: &M,
     if let Settled::Done { saga: None, .. } = &settled
         && let Some(body) = edge.just_written(|read| document(read, &id))?
     {
-        return Ok(json(StatusCode::OK, body));
+        return Ok(changed(StatusCode::OK, body));
     }
     said(Kind::Other, id.as_str(), format!("/v1/campaigns/{id}"), settled)
 }
 
-fn document(read: &dyn Read, id: &CampaignId) -> Result<Option<Vec<u8>>, String> {
-    views::campaign(read, id)?.map(|campaign| written(&CampaignAnswer::from(&campaign))).transpose()
+fn document(read: &dyn Read, id: &CampaignId) -> Result<Option<Versioned<Vec<u8>>>, String> {
+    let Some(Versioned { version, value }) = views::campaign(read, id)? else { return Ok(None) };
+    Ok(Some(Versioned { version, value: written(&CampaignAnswer::from(&value))? }))
 }
 
 async fn one(State(edge): State<Shared>, Id(id): Id<CampaignId>, headers: HeaderMap) -> Result<Response, Problem> {
     let wanted = id.clone();
     match edge.query(move |read| document(read, &wanted)).await? {
-        Some(body) => Ok(tagged(&headers, body)),
+        Some(document) => Ok(versioned(&headers, document)),
         None => Err(Problem::unknown("campaign", id.as_str())),
     }
 }
@@ -122,32 +133,34 @@ async fn one(State(edge): State<Shared>, Id(id): Id<CampaignId>, headers: Header
 pub(crate) struct Parameters {
     limit: Option<String>,
     cursor: Option<String>,
+    sort: Option<String>,
+    total: Option<String>,
     status: Option<String>,
     brand: Option<String>,
+    kind: Option<String>,
 }
 
 async fn list(State(edge): State<Shared>, uri: Uri) -> Result<Response, Problem> {
-    page(&edge, pages::parameters(&uri)?, |page| {
-        written(&Page { items: page.campaigns.iter().map(CampaignAnswer::from).collect(), next: next(page) })
+    page(&edge, pages::parameters(&uri)?, |page, next, total| {
+        pages::page(page.iter().map(|campaign| CampaignAnswer::from(&campaign.value)), next, total)
     })
     .await
-}
-
-/// The cursor to the next page, as clients keep it.
-pub(crate) fn next(page: &views::Page) -> Option<String> {
-    page.next.as_ref().map(campaign::http::cursor)
 }
 
 /// Answers a page of campaigns, whichever route it was asked by.
 pub(crate) async fn page(
     edge: &Edge,
     parameters: Parameters,
-    write: impl FnOnce(&views::Page) -> Result<Vec<u8>, String> + Send + 'static,
+    write: impl FnOnce(&[Versioned<CampaignDoc>], Option<String>, Option<Total>) -> Result<Vec<u8>, String> + Send + 'static,
 ) -> Result<Response, Problem> {
-    let Parameters { limit, cursor, status, brand } = parameters;
-    let limit = pages::limit(limit.as_deref())?;
-    let after = pages::cursor(cursor.as_deref(), campaign::http::parse_cursor)?;
-    let filter = campaign::http::filter(status.as_deref(), brand.as_deref()).map_err(|refusal| pages::refused(&refusal))?;
-    let body = edge.query(move |read| write(&views::campaigns(read, &filter, after.as_ref(), limit)?)).await?;
-    Ok(json(StatusCode::OK, body))
+    let Parameters { limit, cursor, sort, total, status, brand, kind } = parameters;
+    let wanted = Wanted::of(limit.as_deref(), cursor.as_deref(), total.as_deref(), campaign::http::parse_cursor)?;
+    let filter = campaign::http::filter(status.as_deref(), brand.as_deref(), kind.as_deref(), sort.as_deref());
+    let filter = filter.map_err(|refusal| pages::refused(&refusal))?;
+    let body = edge.query(move |read| {
+        let page = views::campaigns(read, &filter, wanted.after.as_ref(), wanted.limit)?;
+        let total = wanted.total.then(|| views::total(read, &filter)).transpose()?;
+        write(&page.campaigns, page.next.as_ref().map(campaign::http::cursor), total)
+    });
+    Ok(json(StatusCode::OK, body.await?))
 }

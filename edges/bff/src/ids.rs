@@ -3,7 +3,10 @@
 use std::sync::{Mutex, PoisonError};
 
 use seedwork::clock::{Chance, Clock};
+use seedwork::message::Expected;
 use sha2::{Digest, Sha256};
+
+use crate::asked::Asked;
 
 /// The clock and the chance of the edge, shared by all requests.
 pub(crate) struct Ids(Mutex<(Box<dyn Clock>, Chance)>);
@@ -24,6 +27,11 @@ impl Ids {
         let now = shared.0.now();
         shared.1.uuid_v7(now).to_string()
     }
+
+    /// The one id that a request mints: derived from its idempotency key if it has one, so that sent again it means the same.
+    pub fn minted(&self, asked: &Asked) -> String {
+        asked.key.as_deref().map_or_else(|| self.fresh(), |key| derived(key, 1))
+    }
 }
 
 /// The nth id that a request with this idempotency key has minted: a UUID version 8 (RFC 9562 §5.8) made of SHA-256.
@@ -35,15 +43,32 @@ pub(crate) fn derived(key: &str, nth: u32) -> String {
     uuid::Builder::from_custom_bytes(bytes).into_uuid().to_string()
 }
 
-/// The hash of a body as it was sent: SHA-256, in hexadecimal digits.
-pub(crate) fn hash(body: &[u8]) -> Box<str> {
-    hex(&Sha256::digest(body)).into()
+/// The hash of a request as it was sent: SHA-256 of its body, and of the versions that it is about if it says so, in hexadecimal digits.
+pub(crate) fn hash(body: &[u8], expected: Option<&Expected>) -> Box<str> {
+    let mut digest = Sha256::new_with_prefix(body);
+    if let Some(expected) = expected {
+        digest.update(format!("\0if-match {expected}"));
+    }
+    hex(&digest.finalize()).into()
 }
 
-/// What tells one version of a document from another: an entity tag (RFC 9110 §8.8.3), made of its bytes.
-pub(crate) fn tag(document: &[u8]) -> String {
-    let digest = Sha256::digest(document);
-    format!("\"{}\"", hex(digest.get(..12).unwrap_or_default()))
+/// A place in a list as clients keep it: opaque, and told from one that somebody made up.
+pub(crate) fn seal(place: &str) -> String {
+    hex(&mark(place)) + &hex(place.as_bytes())
+}
+
+/// Reads what [`seal`] wrote; none when it was not that.
+pub(crate) fn unseal(cursor: &str) -> Option<String> {
+    let digits = |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok();
+    let bytes = cursor.as_bytes().chunks(2).map(digits).collect::<Option<Vec<u8>>>()?;
+    let place = String::from_utf8(bytes.get(4..)?.to_vec()).ok()?;
+    (seal(&place) == cursor).then_some(place)
+}
+
+/// Nothing is secret in it: whoever computes it has only named a place of which a list may be read.
+fn mark(place: &str) -> [u8; 4] {
+    let digest = Sha256::new().chain_update(b"alpes cursor\0").chain_update(place.as_bytes()).finalize();
+    [digest[0], digest[1], digest[2], digest[3]]
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -63,8 +88,21 @@ mod tests {
     #[test]
     fn the_hash_is_sha_256() {
         // FIPS 180-4, the example "abc".
-        assert_eq!(&*hash(b"abc"), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
-        assert_eq!(tag(b"abc"), "\"ba7816bf8f01cfea414140de\"");
+        assert_eq!(&*hash(b"abc", None), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+    }
+
+    #[test]
+    fn a_cursor_is_read_back_and_a_forged_one_is_none() {
+        for place in ["", "p-1~c-1", "17.ñ"] {
+            assert_eq!(unseal(&seal(place)).as_deref(), Some(place));
+        }
+        let good = seal("p-1");
+        let other = seal("p-2");
+        for forged in
+            ["", "p-1", "zz", "0", &good[..8], &good[1..], &good.to_uppercase(), &format!("{}{}", &good[..8], &other[8..])]
+        {
+            assert_eq!(unseal(forged), None, "{forged}");
+        }
     }
 
     #[test]

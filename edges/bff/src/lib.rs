@@ -30,6 +30,8 @@ mod campaigns;
 mod commands;
 mod contracts;
 mod dead_letters;
+mod enrolments;
+mod events;
 mod health;
 mod ids;
 mod message;
@@ -128,6 +130,8 @@ fn routes() -> Routes {
         .merge(openapi::routes())
         .merge(campaigns::routes())
         .merge(partners::routes())
+        .merge(enrolments::routes())
+        .merge(events::routes())
         .merge(blocks::routes())
         .merge(accounts::routes())
         .merge(sagas::routes())
@@ -137,6 +141,7 @@ fn routes() -> Routes {
         .merge(streams::routes())
         .merge(commands::routes())
         .merge(contracts::seed_003::routes())
+        .merge(contracts::seed_004::routes())
 }
 
 /// Answers what no route does: other paths, other methods, and panics.

@@ -25,6 +25,7 @@ mod partners;
 mod sagas;
 mod schema;
 mod seed_003;
+mod seed_004;
 mod streams;
 
 use operation::Operation;
@@ -49,6 +50,7 @@ fn areas() -> Vec<Area> {
         streams::area(),
         commands::area(),
         seed_003::area(),
+        seed_004::area(),
         machine::area(),
     ]
 }

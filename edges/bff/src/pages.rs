@@ -1,11 +1,14 @@
-//! Lists: a page of items, and a cursor to the next.
+//! Lists: a page of items, a cursor to the next, and the total for those who ask for it.
 
 use axum::extract::Query;
 use axum::http::Uri;
 use seedwork::Refusal;
-use serde::Serialize;
+use seedwork::view::Total;
 use serde::de::DeserializeOwned;
+use serde::{Serialize, Serializer};
 
+use crate::answer::written;
+use crate::ids::{seal, unseal};
 use crate::problem::Problem;
 
 /// The items of a page when it is not said.
@@ -17,8 +20,73 @@ pub const LIMIT_MAX: usize = 200;
 #[derive(Serialize)]
 pub(crate) struct Page<T> {
     pub items: Vec<T>,
-    /// What the next page is asked for with; null when this was the last.
+    /// Where the next page begins; null when this was the last. It is written as the cursor that asks for it.
+    #[serde(serialize_with = "sealed")]
     pub next: Option<String>,
+}
+
+fn sealed<S: Serializer>(next: &Option<String>, serializer: S) -> Result<S::Ok, S::Error> {
+    next.as_deref().map(seal).serialize(serializer)
+}
+
+/// A page with the total, if that was asked for.
+#[derive(Serialize)]
+struct Counted<T> {
+    #[serde(flatten)]
+    page: Page<T>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    total: Option<TotalAnswer>,
+}
+
+/// How many items the list has; when that is not exact, so many at least.
+#[derive(Serialize)]
+struct TotalAnswer {
+    count: usize,
+    exact: bool,
+}
+
+impl From<Total> for TotalAnswer {
+    fn from(Total { count, exact }: Total) -> TotalAnswer {
+        TotalAnswer { count, exact }
+    }
+}
+
+/// Which page is asked for.
+pub(crate) struct Wanted<T> {
+    pub limit: usize,
+    pub after: Option<T>,
+    pub total: bool,
+}
+
+impl<T> Wanted<T> {
+    /// Reads the parameters that every list has.
+    pub fn of(
+        limit: Option<&str>,
+        cursor: Option<&str>,
+        total: Option<&str>,
+        parse: impl Fn(&str) -> Option<T>,
+    ) -> Result<Wanted<T>, Problem> {
+        let total = match total {
+            None | Some("false") => false,
+            Some("true") => true,
+            Some(_) => return Err(Problem::malformed("query-invalid", "total is true or false").at("total")),
+        };
+        Ok(Wanted { limit: self::limit(limit)?, after: self::cursor(cursor, parse)?, total })
+    }
+}
+
+/// A place in a list that goes by ids.
+pub(crate) fn id(text: &str) -> Option<String> {
+    (!text.is_empty()).then(|| text.to_owned())
+}
+
+/// Writes a page.
+pub(crate) fn page<T: Serialize>(
+    items: impl Iterator<Item = T>,
+    next: Option<String>,
+    total: Option<Total>,
+) -> Result<Vec<u8>, String> {
+    written(&Counted { page: Page { items: items.collect(), next }, total: total.map(TotalAnswer::from) })
 }
 
 /// The parameters of a query.
@@ -74,7 +142,7 @@ pub(crate) fn joined(numbers: &[i64]) -> String {
 /// Where a page begins.
 pub(crate) fn cursor<T>(asked: Option<&str>, parse: impl Fn(&str) -> Option<T>) -> Result<Option<T>, Problem> {
     let bad = || Problem::malformed("cursor-invalid", "a cursor is the `next` of an earlier page, as it came").at("cursor");
-    asked.map(|text| parse(text).ok_or_else(bad)).transpose()
+    asked.map(|text| unseal(text).and_then(|place| parse(&place)).ok_or_else(bad)).transpose()
 }
 
 /// A refusal of a query's parameter: it is the form of the request that is wrong.

@@ -1,18 +1,20 @@
-//! Partners: banned and unbanned; partners and their enrolments, read.
+//! Partners: read, banned and unbanned.
 
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::Response;
 use axum::routing::{get, post};
-use partner::http::{Ban, EnrolmentAnswer, PartnerAnswer};
+use partner::http::{Ban, PartnerAnswer};
 use partner::views;
 use seedwork::message::Command;
-use seedwork::view::Read;
-use wire::values::{EnrolmentId, PartnerId};
+use seedwork::view::{Listed, Read, Versioned};
+use serde::Deserialize;
+use wire::values::PartnerId;
 
-use crate::answer::{json, said, tagged, written};
+use crate::answer::{changed, json, said, versioned, written};
 use crate::asked::Asked;
 use crate::body::{self, JSON};
+use crate::pages::{self, Wanted};
 use crate::problem::{Fields, Problem};
 use crate::routes::Routes;
 use crate::submit::{Kind, Settled, submit};
@@ -20,10 +22,10 @@ use crate::{Edge, Id, Shared};
 
 pub(crate) fn routes() -> Routes {
     Routes::new()
+        .route("/v1/partners", get(list))
         .route("/v1/partners/{id}", get(one))
         .route("/v1/partners/{id}/ban", post(ban))
         .route("/v1/partners/{id}/unban", post(unban))
-        .route("/v1/enrolments/{id}", get(enrolment))
 }
 
 const FIELDS: Fields = partner::http::field;
@@ -50,30 +52,43 @@ async fn change<M: Command>(edge: &Edge, asked: Asked, body: &[u8], command: &M,
     if let Settled::Done { saga: None, .. } = &settled
         && let Some(body) = edge.just_written(|read| document(read, &id))?
     {
-        return Ok(json(StatusCode::OK, body));
+        return Ok(changed(StatusCode::OK, body));
     }
     said(Kind::Other, id.as_str(), format!("/v1/partners/{id}"), settled)
 }
 
-fn document(read: &dyn Read, id: &PartnerId) -> Result<Option<Vec<u8>>, String> {
-    views::partner(read, id)?.map(|partner| written(&PartnerAnswer::from(&partner))).transpose()
+fn document(read: &dyn Read, id: &PartnerId) -> Result<Option<Versioned<Vec<u8>>>, String> {
+    let Some(Versioned { version, value }) = views::partner(read, id)? else { return Ok(None) };
+    Ok(Some(Versioned { version, value: written(&PartnerAnswer::from(&value))? }))
 }
 
 async fn one(State(edge): State<Shared>, Id(id): Id<PartnerId>, headers: HeaderMap) -> Result<Response, Problem> {
     let wanted = id.clone();
     match edge.query(move |read| document(read, &wanted)).await? {
-        Some(body) => Ok(tagged(&headers, body)),
+        Some(document) => Ok(versioned(&headers, document)),
         None => Err(Problem::unknown("partner", id.as_str())),
     }
 }
 
-async fn enrolment(State(edge): State<Shared>, Id(id): Id<EnrolmentId>, headers: HeaderMap) -> Result<Response, Problem> {
-    let wanted = id.clone();
-    let found = edge.query(move |read| {
-        views::enrolment(read, &wanted)?.map(|enrolment| written(&EnrolmentAnswer::from(&enrolment))).transpose()
+/// The parameters of a list of partners.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Parameters {
+    limit: Option<String>,
+    cursor: Option<String>,
+    sort: Option<String>,
+    total: Option<String>,
+    status: Option<String>,
+}
+
+async fn list(State(edge): State<Shared>, uri: Uri) -> Result<Response, Problem> {
+    let Parameters { limit, cursor, sort, total, status } = pages::parameters(&uri)?;
+    let wanted = Wanted::of(limit.as_deref(), cursor.as_deref(), total.as_deref(), pages::id)?;
+    let of = partner::http::partners(status.as_deref(), sort.as_deref()).map_err(|refusal| pages::refused(&refusal))?;
+    let body = edge.query(move |read| {
+        let Listed { items, next } = views::partners(read, &of, wanted.after.as_deref(), wanted.limit)?;
+        let total = wanted.total.then(|| views::count_partners(read, &of)).transpose()?;
+        pages::page(items.iter().map(PartnerAnswer::from), next, total)
     });
-    match found.await? {
-        Some(body) => Ok(tagged(&headers, body)),
-        None => Err(Problem::unknown("enrolment", id.as_str())),
-    }
+    Ok(json(StatusCode::OK, body.await?))
 }

@@ -88,6 +88,7 @@ impl Problem {
             Class::Conflict => StatusCode::CONFLICT,
             Class::Unprocessable => StatusCode::UNPROCESSABLE_ENTITY,
             Class::Unknown => StatusCode::NOT_FOUND,
+            Class::Precondition => StatusCode::PRECONDITION_FAILED,
         };
         Problem(Box::new(Parts {
             status,

@@ -37,6 +37,16 @@ pub(crate) enum Settled {
     Waiting { command: Arc<str> },
 }
 
+/// A command that the owner of its key has answered.
+pub(crate) struct Answered {
+    /// Its id.
+    pub command: Arc<str>,
+    pub first: First,
+    outcome: Option<Outcome>,
+    /// Whether its id is an idempotency key.
+    keyed: bool,
+}
+
 /// Sends a command and waits as long as whoever asked wants.
 pub(crate) async fn submit<M: Command>(
     edge: &Edge,
@@ -46,7 +56,33 @@ pub(crate) async fn submit<M: Command>(
     message: &M,
     fields: Fields,
 ) -> Result<Settled, Problem> {
-    let Asked { key, actor, trace, wait } = asked;
+    answered(edge, asked, kind, body, message).await?.settled(fields)
+}
+
+impl Answered {
+    /// What became of it, with every "no" as a problem.
+    pub fn settled(self, fields: Fields) -> Result<Settled, Problem> {
+        let Answered { command, first, outcome, keyed } = self;
+        match first {
+            First::Done { saga, told } => Ok(Settled::Done { saga, told, outcome: outcome.map(Box::new) }),
+            First::Waiting => Ok(Settled::Waiting { command }),
+            First::Refused(refusal) => Err(Problem::refused(&refusal, fields)),
+            First::Mismatch => Err(mismatch(keyed, &command)),
+            First::Invalid(why) => Err(Problem::malformed("command-invalid", why)),
+            First::Unavailable(why) => Err(Problem::unavailable("unavailable", why)),
+        }
+    }
+}
+
+/// Sends a command and waits as long as whoever asked wants; the owner's own answer.
+pub(crate) async fn answered<M: Command>(
+    edge: &Edge,
+    asked: Asked,
+    kind: Kind,
+    body: &[u8],
+    message: &M,
+) -> Result<Answered, Problem> {
+    let Asked { key, actor, trace, wait, expected } = asked;
     let keyed = key.is_some();
     let id: Arc<str> = match (key, kind) {
         (Some(key), _) => key,
@@ -66,6 +102,7 @@ pub(crate) async fn submit<M: Command>(
         tenant: None,
         saga: None,
         answer_to: Some(edge.words.answer_to.clone()),
+        expected: expected.clone(),
     };
     let packet = Packet::of(message, envelope).map_err(|error| {
         tracing::error!(%error, kind = M::KIND, "a command cannot be written as JSON");
@@ -74,7 +111,7 @@ pub(crate) async fn submit<M: Command>(
     let (first_sender, mut first) = oneshot::channel();
     let (outcome_sender, outcome) = wait.map(|_| oneshot::channel()).unzip();
     let listener = Box::new(Ear { first: Some(first_sender), outcome: outcome_sender });
-    edge.owner.ask(Ask { packet, hash: hash(body), listener }).map_err(|_| busy())?;
+    edge.owner.ask(Ask { packet, hash: hash(body, expected.as_ref()), listener }).map_err(|_| busy())?;
     let mut ended = None;
     let mut left = FIRST_MAX;
     if let (Some(outcome), Some(wait)) = (outcome, wait) {
@@ -92,12 +129,7 @@ pub(crate) async fn submit<M: Command>(
         },
     };
     match answer {
-        Ok(First::Done { saga, told }) => Ok(Settled::Done { saga, told, outcome: ended.map(Box::new) }),
-        Ok(First::Waiting) => Ok(Settled::Waiting { command: id }),
-        Ok(First::Refused(refusal)) => Err(Problem::refused(&refusal, fields)),
-        Ok(First::Mismatch) => Err(mismatch(keyed, &id)),
-        Ok(First::Invalid(why)) => Err(Problem::malformed("command-invalid", why)),
-        Ok(First::Unavailable(why)) => Err(Problem::unavailable("unavailable", why)),
+        Ok(first) => Ok(Answered { command: id, first, outcome: ended, keyed }),
         Err(silence) => Err(silence.problem(&id)),
     }
 }

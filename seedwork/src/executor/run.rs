@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::batch::{Batch, Origin, Run, Verdict};
 use super::{Ask, CommandRecord, Executor, First, Gap, Input, Mark, Stop, alarms, crash};
 use crate::clock::Chance;
-use crate::command::{Error, Fault, Result};
+use crate::command::{Error, Fault, Refusal, Result};
 use crate::identity::Trouble;
 use crate::inbox::{self, Seen};
 use crate::message::{Direction, Envelope, Packet, Role};
@@ -367,11 +367,17 @@ impl Executor {
             changes: Changes::default(),
             missed: Vec::new(),
             broken: None,
+            compared: None,
         };
         let result = catch_unwind(AssertUnwindSafe(|| body(&mut work)));
         if !work.missed.is_empty() {
             return Err(work.missed);
         }
+        let result = match (result, work.compared.take(), &packet.envelope.expected) {
+            (Ok(_), Some(Err(refused)), _) => Ok(Err(refused)),
+            (Ok(Ok(())), None, Some(_)) => Ok(Err(Refusal::no_version().into())),
+            (result, ..) => result,
+        };
         let verdict = match (result, work.broken.take()) {
             (Err(panic), _) => Verdict::Fault(format!("the handler panicked: {}", panic_text(&*panic))),
             (Ok(_), Some(why)) => Verdict::Fault(why),
@@ -400,6 +406,7 @@ pub(super) fn own_cause(saga: &Arc<str>, now: i64) -> Packet {
         tenant: None,
         saga: None,
         answer_to: None,
+        expected: None,
     };
     Packet::bare(envelope)
 }

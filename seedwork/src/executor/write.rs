@@ -111,11 +111,8 @@ impl Executor {
         let Some(kind) = self.registry.kind(table) else { return Ok(None) };
         let Some((value, version)) = self.identity.value(table, id) else { return Ok(None) };
         let body = (kind.write)(value).map_err(Stop::Crash)?;
-        let view = kind.view.as_ref().and_then(|view| {
-            let index = (0..table).filter_map(|before| self.registry.kind(before)).filter(|before| before.view.is_some()).count();
-            Some((index, (view.row)(value)?))
-        });
-        Ok(Some(StateWrite { table, id: id.into(), version, format: kind.version, body, view }))
+        let row = kind.view.as_ref().map(|view| (view.row)(value)).unwrap_or_default();
+        Ok(Some(StateWrite { table, id: id.into(), version, format: kind.version, body, row }))
     }
 
     fn saga_write(
@@ -163,6 +160,7 @@ impl Executor {
             tenant: cause.envelope.tenant.clone(),
             saga: sent.saga,
             answer_to: None,
+            expected: None,
         };
         let packet = Packet::encode(envelope, message.record, &message.body)
             .map_err(|error| Stop::Crash(format!("a message cannot be written as JSON: {error}")))?;

@@ -37,6 +37,50 @@ pub struct SagaRef {
     pub attempt: u16,
 }
 
+/// Which versions of the aggregate with its key a command is about: it is refused when that has another by the time of its commit.
+///
+/// As text it is `*`, or versions with commas between them, or nothing when none would do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Expected {
+    /// Any, so there must be one.
+    Any,
+    /// One of these; 0 is the one that is not there yet.
+    Versions(Arc<[u64]>),
+}
+
+impl Expected {
+    /// Whether this version will do.
+    pub fn allows(&self, version: u64) -> bool {
+        match self {
+            Expected::Any => version > 0,
+            Expected::Versions(versions) => versions.contains(&version),
+        }
+    }
+}
+
+impl fmt::Display for Expected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Expected::Any => f.write_str("*"),
+            Expected::Versions(versions) => {
+                let texts: Vec<String> = versions.iter().map(u64::to_string).collect();
+                f.write_str(&texts.join(","))
+            }
+        }
+    }
+}
+
+impl std::str::FromStr for Expected {
+    type Err = std::num::ParseIntError;
+    fn from_str(text: &str) -> Result<Expected, Self::Err> {
+        match text {
+            "*" => Ok(Expected::Any),
+            "" => Ok(Expected::Versions(Arc::from([]))),
+            versions => versions.split(',').map(str::parse).collect::<Result<_, _>>().map(Expected::Versions),
+        }
+    }
+}
+
 /// Who asked, when, for whom, and why: everything about a message that is not its body.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Envelope {
@@ -64,6 +108,8 @@ pub struct Envelope {
     pub saga: Option<SagaRef>,
     /// Where whoever waits for the first answer and the outcome listens.
     pub answer_to: Option<Arc<str>>,
+    /// Which versions of the aggregate with its key it is about, if whoever asked has said so.
+    pub expected: Option<Expected>,
 }
 
 impl Envelope {
@@ -93,6 +139,8 @@ struct EnvelopeOut<'a> {
     saga: Option<&'a SagaRef>,
     #[serde(skip_serializing_if = "Option::is_none")]
     answerto: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ifmatch: Option<String>,
 }
 
 /// A message as bytes, its envelope read.
@@ -124,6 +172,7 @@ impl Packet {
             tenant: envelope.tenant.as_deref(),
             saga: envelope.saga.as_ref(),
             answerto: envelope.answer_to.as_deref(),
+            ifmatch: envelope.expected.as_ref().map(Expected::to_string),
         };
         let mut raw = Vec::with_capacity(body.len() + 512);
         serde_json::to_writer(&mut raw, &out)?;
@@ -204,7 +253,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for EnvelopeIn<'a> {
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
                 let (mut id, mut source, mut kind, mut key, mut time) = (None, None, None, None, None);
                 let (mut trace, mut correlation, mut causation, mut actor, mut tenant) = (None, None, None, None, None);
-                let (mut saga, mut answer_to, mut others) = (None, None, Vec::new());
+                let (mut saga, mut answer_to, mut expected, mut others) = (None, None, None, Vec::new());
                 while let Some(name) = map.next_key::<std::borrow::Cow<'de, str>>()? {
                     match name.as_ref() {
                         "specversion" => drop(map.next_value::<IgnoredAny>()?),
@@ -220,6 +269,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for EnvelopeIn<'a> {
                         "tenant" => tenant = map.next_value()?,
                         "saga" => saga = map.next_value()?,
                         "answerto" => answer_to = map.next_value()?,
+                        "ifmatch" => expected = map.next_value::<Option<std::borrow::Cow<'de, str>>>()?,
                         _ => others.push((name.into_owned(), map.next_value::<&RawValue>()?)),
                     }
                 }
@@ -237,6 +287,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for EnvelopeIn<'a> {
                     tenant,
                     saga,
                     answer_to,
+                    expected: expected.map(|text| text.parse().map_err(A::Error::custom)).transpose()?,
                 };
                 Ok(EnvelopeIn { envelope, others })
             }
@@ -270,7 +321,23 @@ mod tests {
                 attempt: 1,
             }),
             answer_to: None,
+            expected: None,
         }
+    }
+
+    #[test]
+    fn what_is_expected_is_read_back_and_nonsense_is_an_error() {
+        let versions = |list: &[u64]| Expected::Versions(list.into());
+        for (expected, text) in [(Expected::Any, "*"), (versions(&[7]), "7"), (versions(&[0, 12]), "0,12"), (versions(&[]), "")] {
+            assert_eq!((expected.to_string().as_str(), text.parse()), (text, Ok(expected.clone())));
+            let packet = Packet::encode(Envelope { expected: Some(expected), ..envelope() }, "EnterCar", b"{}").unwrap();
+            assert_eq!(Packet::parse(packet.raw(), |_| Some("EnterCar")).unwrap(), packet);
+        }
+        for nonsense in ["x", "1,", "-1", "**"] {
+            assert!(nonsense.parse::<Expected>().is_err(), "{nonsense}");
+        }
+        assert!(Expected::Any.allows(1) && !Expected::Any.allows(0), "there must be one");
+        assert!(versions(&[0]).allows(0) && !versions(&[0]).allows(1) && !versions(&[]).allows(0));
     }
 
     #[test]

@@ -38,6 +38,9 @@ pub fn topic_schema(context: &str, role: Role, tables: &[&[Entry]]) -> serde_jso
             {"name": "index", "type": "int"}, {"name": "direction", "type": "string"}, {"name": "attempt", "type": "int"}]}]}),
         maybe("answerto"),
     ];
+    if role == Role::Command {
+        fields.push(maybe("ifmatch"));
+    }
     if role == Role::Reply {
         fields.push(json!({"name": ANSWERED, "type": ["null", answered()], "default": null}));
     }

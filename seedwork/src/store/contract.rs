@@ -355,9 +355,9 @@ fn a_view_row_is_written_with_its_state(make: Maker<'_>) {
     let fence = take(&mut *store, &home()).fence;
     for (version, colour) in [(1, Value::Null), (2, "red".into()), (3, "blue, \"metallic\"".into())] {
         let mut writes = state("car-1", version);
-        writes.states[0].view = Some((0, vec!["car-1".into(), colour.clone(), (-7_i64).into()]));
+        writes.states[0].row = vec![colour.clone(), (-7_i64).into()];
         commit(&mut *store, Writes { heads: vec![head(&home(), fence, 0)], ..writes });
-        let rows = store.select("SELECT id, colour, size FROM lot_cars WHERE id = $1", &["car-1".into()]);
+        let rows = store.select("SELECT id, colour, size FROM lot_car WHERE id = $1", &["car-1".into()]);
         assert_eq!(rows, Ok(vec![vec!["car-1".into(), colour, (-7_i64).into()]]), "one row, as of version {version}");
     }
     assert!(store.select("SELECT nothing FROM nowhere", &[]).is_err(), "a query that cannot be run says so");

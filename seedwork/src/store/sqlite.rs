@@ -17,6 +17,7 @@ mod keep;
 mod load;
 mod readers;
 mod session;
+mod tables;
 mod write;
 
 pub use readers::Readers;

@@ -33,8 +33,8 @@ pub struct StateWrite {
     pub format: u32,
     /// JSON.
     pub body: Vec<u8>,
-    /// The row of its view: the index in [`Schema::views`] and the values.
-    pub view: Option<(usize, Vec<Value>)>,
+    /// The values of its view's columns.
+    pub row: Vec<Value>,
 }
 
 /// A saga's run to write.

@@ -1,6 +1,7 @@
 //! What a test asks, and what it hears.
 
 use super::*;
+use crate::message::Expected;
 
 /// What became of a command that a test asked.
 #[derive(Clone, Debug, Default)]
@@ -43,6 +44,19 @@ impl World {
     /// # Panics
     /// When the command cannot be written as JSON.
     pub fn ask_as<C: Command>(&mut self, id: &str, command: &C) -> Ticket {
+        self.ask_with(id, command, None)
+    }
+
+    /// Asks a command that is about these versions of the aggregate with its key only.
+    ///
+    /// # Panics
+    /// When the command cannot be written as JSON.
+    pub fn ask_if<C: Command>(&mut self, expected: Expected, command: &C) -> Ticket {
+        let id = format!("ask-{}", self.asked.len());
+        self.ask_with(&id, command, Some(expected))
+    }
+
+    fn ask_with<C: Command>(&mut self, id: &str, command: &C, expected: Option<Expected>) -> Ticket {
         let envelope = Envelope {
             id: id.into(),
             source: "world".into(),
@@ -56,6 +70,7 @@ impl World {
             tenant: None,
             saga: None,
             answer_to: Some("world".into()),
+            expected,
         };
         let packet = Packet::of(command, envelope).unwrap_or_else(|error| panic!("{} can be written: {error}", C::KIND));
         let ticket = self.asked.len();

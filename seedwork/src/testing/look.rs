@@ -46,7 +46,7 @@ impl World {
     pub fn state<A: Aggregate>(&self, context: &str, id: &str) -> Option<A> {
         let node = self.nodes.iter().find(|node| node.contexts.contains(&context))?;
         let store = lock(&node.store);
-        crate::view::state::<A>(&*store, context, id).unwrap_or_else(|error| panic!("{error}"))
+        crate::view::state::<A>(&*store, context, id).unwrap_or_else(|error| panic!("{error}")).map(|found| found.value)
     }
 
     /// Every aggregate of one kind, from its store.

@@ -216,6 +216,14 @@ composed!(AccountId, "an account's id, brand~currency,");
 pub struct EventId(Arc<str>);
 
 impl EventId {
+    /// The event, and its kind, by which a campaign's registration puts each enrolment on record that it makes.
+    pub const REGISTRATION: &'static str = "registration";
+
+    /// The event by which a campaign's registration puts this enrolment on record.
+    pub fn registration(enrolment: &EnrolmentId) -> EventId {
+        EventId(joined(enrolment.as_str(), EventId::REGISTRATION))
+    }
+
     /// Joins two ids, either of which may be composed: an enrolment's and the event's own.
     ///
     /// # Errors

@@ -1,13 +1,13 @@
 //! Kinds of partners and campaigns.
 //!
-//! On the wire a kind is its lower-case English word. In Avro it is a `string`, not an `enum`: a kind that is added later changes no
+//! On the wire a kind is its lower-case English word; at the edges other spellings are understood too. In Avro it is a `string`, not an `enum`: a kind that is added later changes no
 //! schema, and a reader that does not know it refuses that one message instead of the topic.
 
 use super::text::{shown, text_value};
 
-/// Makes an enum of kinds, each written as one word.
+/// Makes an enum of kinds, each written as one word, and understood by that and others.
 macro_rules! kind {
-    ($(#[$doc:meta])* $name:ident, $what:literal { $($(#[$kind_doc:meta])* $kind:ident = $word:literal,)+ }) => {
+    ($(#[$doc:meta])* $name:ident, $what:literal { $($(#[$kind_doc:meta])* $kind:ident = $word:literal $(or $other:literal)*,)+ }) => {
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum $name {
@@ -17,6 +17,10 @@ macro_rules! kind {
         impl $name {
             /// Every kind.
             pub const ALL: &'static [$name] = &[$($name::$kind,)+];
+
+            /// Every spelling that is understood.
+            pub const SPELLINGS: &'static [(&'static str, $name)] =
+                &[$(($word, $name::$kind), $(($other, $name::$kind),)*)+];
 
             /// The word on the wire.
             pub fn as_str(&self) -> &'static str {
@@ -35,6 +39,21 @@ macro_rules! kind {
                     _ => Err(UnknownKind { what: $what, found: shown(text), known: concat!($("`", $word, "` "),+).trim_ascii_end() }),
                 }
             }
+
+            /// Reads any spelling that is understood, in any case, and gives it back when it is not the word on the wire: answers
+            /// repeat it as it was sent.
+            ///
+            /// # Errors
+            /// When it is none of them; the error lists them.
+            pub fn understand(text: &str) -> Result<($name, Option<String>), UnknownKind> {
+                match $name::SPELLINGS.iter().find(|(spelling, _)| text.eq_ignore_ascii_case(spelling)) {
+                    Some((_, kind)) => Ok((*kind, (text != kind.as_str()).then(|| text.to_owned()))),
+                    None => {
+                        let known = concat!($("`", $word, "` ", $("`", $other, "` ",)*)+).trim_ascii_end();
+                        Err(UnknownKind { what: $what, found: shown(text), known })
+                    }
+                }
+            }
         }
 
         text_value!($name, UnknownKind, $what);
@@ -47,9 +66,9 @@ kind! {
         /// Promotes to an audience of its own.
         Influencer = "influencer",
         /// Refers buyers, for instance from a site.
-        Affiliate = "affiliate",
+        Affiliate = "affiliate" or "afiliado",
         /// Stands for the brand over a long time.
-        Ambassador = "ambassador",
+        Ambassador = "ambassador" or "embajador",
     }
 }
 
@@ -60,10 +79,10 @@ kind! {
         /// Influencers.
         Influencer = "influencer",
         /// Affiliates.
-        Affiliate = "affiliate",
+        Affiliate = "affiliate" or "afiliado",
         /// Any.
         #[default]
-        Mixed = "mixed",
+        Mixed = "mixed" or "mixta" or "mixto",
     }
 }
 
@@ -91,6 +110,22 @@ mod tests {
         }
         assert_eq!(CampaignKind::ALL.iter().map(CampaignKind::as_str).collect::<Vec<_>>(), ["influencer", "affiliate", "mixed"]);
         assert_eq!(CampaignKind::default(), CampaignKind::Mixed);
+    }
+
+    #[test]
+    fn other_spellings_are_understood_and_kept_as_they_were_sent() {
+        for (text, kind) in [
+            ("influencer", PartnerKind::Influencer),
+            ("Influencer", PartnerKind::Influencer),
+            ("AFILIADO", PartnerKind::Affiliate),
+            ("Embajador", PartnerKind::Ambassador),
+        ] {
+            let sent = (text != kind.as_str()).then(|| text.to_owned());
+            assert_eq!(PartnerKind::understand(text), Ok((kind, sent)));
+        }
+        assert_eq!(CampaignKind::understand("mixta").map(|(kind, _)| kind), Ok(CampaignKind::Mixed));
+        let error = PartnerKind::understand("friend").unwrap_err().to_string();
+        assert!(error.contains("`affiliate` `afiliado` `ambassador` `embajador`"), "{error}");
     }
 
     #[test]

@@ -72,6 +72,7 @@ fn envelope(sample: &Sample) -> Envelope {
         tenant: Some("alpes".into()),
         saga: asked.then_some(saga),
         answer_to: asked.then(|| "bff-1".into()),
+        expected: None,
     }
 }
 

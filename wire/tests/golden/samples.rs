@@ -160,6 +160,7 @@ fn tracking(at: Timestamp) -> Vec<Sample> {
     vec![
         of(RecordEvent { event: v("p-98765~c-12345~e-1"), enrolment: v("p-98765~c-12345"), kind: kind.clone(), at, value }),
         of(CancelEvent { event: v("p-98765~c-12345~e-1") }),
+        of(KnowEnrolment { enrolment: v("p-98765~c-12345") }),
         of(Block { block: v("p-98765~partner") }),
         of(Unblock { block: v("c-12345~campaign") }),
         of(EventRecorded { event: v("p-98765~c-12345~e-1"), enrolment: v("p-98765~c-12345"), kind, at, value }),

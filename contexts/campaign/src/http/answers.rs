@@ -3,7 +3,7 @@
 use serde::{Serialize, Serializer};
 use wire::values::{BrandId, CampaignId, Currency, Money, PartnerId, Timestamp};
 
-use crate::views::{AccountDoc, CampaignDoc};
+use crate::views::{AccountDoc, BrandDoc, CampaignDoc};
 
 /// An amount, as answers give it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -97,5 +97,18 @@ impl<'a> From<&'a AccountDoc> for AccountAnswer<'a> {
     fn from(doc: &'a AccountDoc) -> AccountAnswer<'a> {
         let AccountDoc { brand, limit, reserved, available } = doc;
         AccountAnswer { brand, currency: limit.currency, limit: *limit, reserved: *reserved, available: *available }
+    }
+}
+
+/// A brand, as `/v1` answers it: with the accounts that it has opened.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct BrandAnswer<'a> {
+    id: &'a BrandId,
+    accounts: Vec<AccountAnswer<'a>>,
+}
+
+impl<'a> From<&'a BrandDoc> for BrandAnswer<'a> {
+    fn from(doc: &'a BrandDoc) -> BrandAnswer<'a> {
+        BrandAnswer { id: &doc.id, accounts: doc.accounts.iter().map(AccountAnswer::from).collect() }
     }
 }

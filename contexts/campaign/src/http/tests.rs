@@ -110,7 +110,10 @@ fn its_limits_are_the_aggregates() {
     let there =
         (aggregate::NAME_MAX_CHARS, aggregate::PROFILE_MAX_CHARS, aggregate::REASON_MAX_CHARS, aggregate::PARTICIPANTS_MAX);
     assert_eq!(here, there);
-    let longest = CAMPAIGN_KINDS.iter().map(|(spelling, _)| spelling).chain(PARTNER_KINDS.iter().map(|(spelling, _)| spelling));
+    let longest = CampaignKind::SPELLINGS
+        .iter()
+        .map(|(spelling, _)| spelling)
+        .chain(PartnerKind::SPELLINGS.iter().map(|(spelling, _)| spelling));
     assert!(longest.map(|spelling| spelling.len()).max() <= Some(aggregate::KIND_MAX_CHARS));
 }
 
@@ -144,12 +147,17 @@ fn a_cancel_needs_no_reason_and_a_limit_is_in_the_accounts_currency() {
 
 #[test]
 fn lists_are_filtered_and_continued() {
-    let found = filter(Some("active"), Some("b-1")).unwrap();
-    assert_eq!(found.status.map(|status| status.as_str()), Some("active"));
+    let found = filter(Some("active"), Some("b-1"), Some("Afiliado"), Some("created")).unwrap();
+    assert_eq!(found.statuses.iter().map(|status| status.as_str()).collect::<Vec<_>>(), ["active"]);
     assert_eq!(found.brand.map(|brand| brand.to_string()).as_deref(), Some("b-1"));
-    assert_eq!(filter(None, None).unwrap(), Filter::default());
-    assert_eq!(filter(Some("open"), None).unwrap_err().field.as_deref(), Some("status"));
-    assert_eq!(filter(None, Some("a/b")).unwrap_err().field.as_deref(), Some("brand"));
+    assert_eq!((found.kind, found.oldest_first), (Some(CampaignKind::Affiliate), true));
+    assert_eq!(filter(None, None, None, None).unwrap(), Filter::default());
+    assert_eq!(filter(None, None, None, Some("-created")).unwrap(), Filter::default());
+    let wrong = |refused: Result<Filter, Refusal>| refused.unwrap_err().field.unwrap().into_owned();
+    assert_eq!(wrong(filter(Some("open"), None, None, None)), "status");
+    assert_eq!(wrong(filter(None, Some("a/b"), None, None)), "brand");
+    assert_eq!(wrong(filter(None, None, Some("ambassador"), None)), "kind");
+    assert_eq!(wrong(filter(None, None, None, Some("name"))), "sort");
     let place = Cursor { created: 1_757_462_400_000_000, id: "c.1".to_owned() };
     assert_eq!(parse_cursor(&cursor(&place)), Some(place));
     for text in ["", "7", "x.c-1", "7.", "7.a/b", "99999999999999999999.c-1"] {

@@ -11,15 +11,16 @@ use axum::response::Response;
 use axum::routing::{get, post};
 use campaign::http::{NewBudget, NewCampaign, NewParticipant, Object, Text};
 use campaign::views::{self, CampaignDoc};
+use seedwork::view::Versioned;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use wire::values::{BrandId, CampaignId, Currency, PartnerId, Timestamp};
+use wire::values::{BrandId, CampaignId, Currency, Money, PartnerId, Timestamp};
 
-use crate::answer::{tagged, written};
+use crate::answer::{versioned, written};
 use crate::asked::Asked;
 use crate::body;
-use crate::campaigns::{next, page, send};
-use crate::pages::{self, Page};
+use crate::campaigns::{page, send};
+use crate::pages;
 use crate::problem::Problem;
 use crate::routes::Routes;
 use crate::{Id, Shared};
@@ -96,7 +97,7 @@ struct Presupuesto<'a> {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, expecting = "an object")]
-struct Participante<'a> {
+pub(super) struct Participante<'a> {
     #[serde(borrow, default)]
     id: Option<Text<'a>>,
     #[serde(borrow)]
@@ -122,14 +123,6 @@ fn in_english(sent: Campaña<'_>) -> Result<NewCampaign<'_>, Problem> {
         return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "status-not-draft", why).at("estado"));
     }
     let Presupuesto { monto, divisa } = presupuesto.0;
-    let monto = monto.get();
-    if !monto.starts_with(|first: char| first == '-' || first.is_ascii_digit()) {
-        return Err(Problem::malformed("type-wrong", "the amount is a JSON number").at("presupuesto.monto"));
-    }
-    let participant = |Object(sent): Object<_>| {
-        let Participante { id, tipo, nombre, informacion_perfil } = sent;
-        Object(NewParticipant { id, kind: tipo, name: nombre, profile: informacion_perfil })
-    };
     Ok(NewCampaign {
         id,
         name: nombre,
@@ -137,9 +130,25 @@ fn in_english(sent: Campaña<'_>) -> Result<NewCampaign<'_>, Problem> {
         starts: fecha_inicio,
         ends: fecha_fin,
         brand: marca_id,
-        budget: Object(NewBudget { amount: Text(Cow::Borrowed(monto)), currency: divisa }),
-        participants: participantes.into_iter().map(participant).collect(),
+        budget: Object(NewBudget { amount: number(monto, "presupuesto.monto")?, currency: divisa }),
+        participants: participantes.into_iter().map(|Object(sent)| Object(sent.in_english())).collect(),
     })
+}
+
+/// An amount's digits as they were sent.
+pub(super) fn number<'a>(amount: &'a RawValue, field: &str) -> Result<Text<'a>, Problem> {
+    let digits = amount.get();
+    if digits.starts_with(|first: char| first == '-' || first.is_ascii_digit()) {
+        return Ok(Text(Cow::Borrowed(digits)));
+    }
+    Err(Problem::malformed("type-wrong", "the amount is a JSON number").at(field))
+}
+
+impl<'a> Participante<'a> {
+    pub(super) fn in_english(self) -> NewParticipant<'a> {
+        let Participante { id, tipo, nombre, informacion_perfil } = self;
+        NewParticipant { id, kind: tipo, name: nombre, profile: informacion_perfil }
+    }
 }
 
 /// What a field of the command is called here: `participants[3].name` is `participantes[3].nombre`.
@@ -175,7 +184,7 @@ struct PresupuestoDoc {
 }
 
 #[derive(Serialize)]
-struct ParticipanteDoc<'a> {
+pub(super) struct ParticipanteDoc<'a> {
     id: &'a PartnerId,
     tipo: &'a str,
     nombre: &'a str,
@@ -184,13 +193,7 @@ struct ParticipanteDoc<'a> {
 
 fn in_spanish(doc: &CampaignDoc) -> Result<CampañaDoc<'_>, String> {
     let facts = &doc.facts;
-    let monto = RawValue::from_string(facts.budget.to_decimal_string()).map_err(|error| format!("no JSON number: {error}"))?;
-    let participant = facts.participants.iter().map(|of| ParticipanteDoc {
-        id: &of.id,
-        tipo: of.kind_as_sent.as_deref().unwrap_or(of.kind.as_str()),
-        nombre: &of.name,
-        informacion_perfil: &of.profile,
-    });
+    let monto = digits(facts.budget)?;
     Ok(CampañaDoc {
         id: &doc.id,
         nombre: &facts.name,
@@ -200,26 +203,40 @@ fn in_spanish(doc: &CampaignDoc) -> Result<CampañaDoc<'_>, String> {
         fecha_fin: facts.ends,
         presupuesto: PresupuestoDoc { monto, divisa: facts.budget.currency },
         marca_id: &facts.brand,
-        participantes: participant.collect(),
+        participantes: participants(doc).collect(),
+    })
+}
+
+/// An amount as a JSON number with all decimals of its currency.
+pub(super) fn digits(amount: Money) -> Result<Box<RawValue>, String> {
+    RawValue::from_string(amount.to_decimal_string()).map_err(|error| format!("no JSON number: {error}"))
+}
+
+pub(super) fn participants(doc: &CampaignDoc) -> impl Iterator<Item = ParticipanteDoc<'_>> {
+    doc.facts.participants.iter().map(|of| ParticipanteDoc {
+        id: &of.id,
+        tipo: of.kind_as_sent.as_deref().unwrap_or(of.kind.as_str()),
+        nombre: &of.name,
+        informacion_perfil: &of.profile,
     })
 }
 
 async fn one(State(edge): State<Shared>, Id(id): Id<CampaignId>, headers: HeaderMap) -> Result<Response, Problem> {
     let wanted = id.clone();
     let found = edge.query(move |read| match views::campaign(read, &wanted)? {
-        Some(campaign) => written(&in_spanish(&campaign)?).map(Some),
+        Some(Versioned { version, value }) => Ok(Some(Versioned { version, value: written(&in_spanish(&value)?)? })),
         None => Ok(None),
     });
     match found.await? {
-        Some(body) => Ok(tagged(&headers, body)),
+        Some(document) => Ok(versioned(&headers, document)),
         None => Err(Problem::unknown("campaign", id.as_str())),
     }
 }
 
 async fn list(State(edge): State<Shared>, uri: Uri) -> Result<Response, Problem> {
-    page(&edge, pages::parameters(&uri)?, |page| {
-        let items = page.campaigns.iter().map(in_spanish).collect::<Result<_, _>>()?;
-        written(&Page { items, next: next(page) })
+    page(&edge, pages::parameters(&uri)?, |page, next, total| {
+        let items = page.iter().map(|campaign| in_spanish(&campaign.value)).collect::<Result<Vec<_>, _>>()?;
+        pages::page(items.into_iter(), next, total)
     })
     .await
 }

@@ -5,7 +5,7 @@ use wire::values::ID_MAX_PARTS;
 
 use super::Area;
 use super::operation::{Operation, delete, get, post};
-use super::schema::{about, any_text, id, instant, joined, object, of, word};
+use super::schema::{about, any_text, counted, id, instant, joined, object, of, text, word};
 
 pub(super) fn area() -> Area {
     Area {
@@ -21,7 +21,34 @@ fn block(operation: Operation) -> Operation {
 }
 
 fn operations() -> Vec<Operation> {
+    let sale = json!({
+        "id": "p-98765~c-67890~sale-1",
+        "enrolment": "p-98765~c-67890",
+        "kind": "sale",
+        "at": "2025-09-12T10:00:00Z",
+        "value": {"amount": "12.50", "currency": "USD"},
+    });
     vec![
+        post("/v1/events", "recordEvent", "Record an event by hand")
+            .says("The enrolment and the campaign must be known; what is not is waited for, and refused when it does not come.")
+            .takes("NewEvent", true, &[("a sale", sale)])
+            .answers(201, "Event", "The event."),
+        get("/v1/events", "listEvents", "List events")
+            .query("enrolment", joined(2, 2), "Only those of this enrolment.")
+            .query("partner", id(), "Only those of this partner.")
+            .query("campaign", id(), "Only those in this campaign.")
+            .like("c-67890")
+            .query("status", word(["recorded", "cancelled"]), "Only those that stand so.")
+            .query("kind", any_text(), "Only those of this kind.")
+            .listed(["id", "-id"])
+            .answers(200, "EventPage", "A page of events.")
+            .leads_to("listEvents", "cursor", "/next"),
+        post("/v1/events/{id}/cancel", "cancelEvent", "Cancel an event")
+            .says("It no longer counts, for good; its record stays.")
+            .part("id", joined(2, ID_MAX_PARTS), "p-98765~c-67890~sale-1", "The enrolment's id, `~`, and an id of its own.")
+            .no(&[404])
+            .takes("Nothing", false, &[])
+            .answers(200, "Event", "The event, cancelled."),
         get("/v1/events/{id}", "getEvent", "A tracking event")
             .part("id", joined(2, ID_MAX_PARTS), "p-98765~c-67890~registration", "The enrolment's id, `~`, and an id of its own.")
             .no(&[404])
@@ -35,6 +62,11 @@ fn operations() -> Vec<Operation> {
                 &[("a partner", json!({"partner": "p-54321"})), ("a campaign", json!({"campaign": "c-67890"}))],
             )
             .answers(201, "Block", "The block."),
+        get("/v1/blocks", "listBlocks", "List blocks")
+            .query("status", word(["active", "lifted"]), "Only those that stand so.")
+            .listed(["id", "-id"])
+            .answers(200, "BlockPage", "A page of blocks.")
+            .leads_to("listBlocks", "cursor", "/next"),
         block(get("/v1/blocks/{id}", "getBlock", "A block")).tagged().answers(200, "Block", "The block, lifted or not."),
         block(delete("/v1/blocks/{id}", "unblock", "Lift a block")).answers(200, "Block", "The block, lifted."),
     ]
@@ -55,5 +87,20 @@ fn schemas() -> Vec<(&'static str, Value)> {
         object(json!({"id": joined(2, 2), "status": word(["active", "lifted"])}), json!({"partner": id(), "campaign": id()}));
     let of_partner = object(json!({"partner": about(id(), "all events of this partner")}), json!({}));
     let of_campaign = object(json!({"campaign": about(id(), "all events in this campaign")}), json!({}));
-    vec![("Event", event), ("Block", block), ("NewBlock", json!({"oneOf": [of_partner, of_campaign]}))]
+    let new_event = object(
+        json!({"enrolment": joined(2, 2), "kind": about(id(), "what happened: a word")}),
+        json!({
+            "id": about(joined(3, ID_MAX_PARTS), "the enrolment's id, `~`, and its own; minted when it is left out"),
+            "at": about(instant(), "now when it is left out"),
+            "value": object(json!({"amount": text(1, wire::values::AMOUNT_MAX_CHARS), "currency": any_text()}), json!({})),
+        }),
+    );
+    vec![
+        ("Event", event),
+        ("EventPage", counted(of("Event"))),
+        ("NewEvent", new_event),
+        ("Block", block),
+        ("BlockPage", counted(of("Block"))),
+        ("NewBlock", json!({"oneOf": [of_partner, of_campaign]})),
+    ]
 }

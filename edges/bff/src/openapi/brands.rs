@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::Area;
 use super::operation::{Operation, get, put};
-use super::schema::{amount, currency, id, object};
+use super::schema::{amount, currency, id, list, object, of, page};
 
 pub(super) fn area() -> Area {
     Area {
@@ -21,6 +21,15 @@ fn of_one(operation: Operation) -> Operation {
 
 fn operations() -> Vec<Operation> {
     vec![
+        get("/v1/brands", "listBrands", "List brands")
+            .says("Whoever pays for a campaign or has an account, each with its accounts.")
+            .pages()
+            .answers(200, "BrandPage", "A page of brands.")
+            .leads_to("listBrands", "cursor", "/next"),
+        get("/v1/brands/{id}/accounts", "listAccounts", "A brand's accounts")
+            .says("Those that it has opened, all of them.")
+            .part("id", id(), "b-12345", "The brand.")
+            .answers(200, "AccountPage", "The accounts, by currency."),
         of_one(get("/v1/brands/{id}/accounts/{currency}", "getAccount", "A brand's account"))
             .says("One that was never used answers as it would be opened.")
             .tagged()
@@ -37,5 +46,12 @@ fn schemas() -> Vec<(&'static str, Value)> {
         json!({"brand": id(), "currency": currency(), "limit": amount(), "reserved": amount(), "available": amount()}),
         json!({}),
     );
-    vec![("Account", account), ("NewLimit", object(json!({"limit": amount()}), json!({})))]
+    let brand = object(json!({"id": id(), "accounts": list(of("Account"))}), json!({}));
+    vec![
+        ("Account", account),
+        ("AccountPage", page(of("Account"))),
+        ("Brand", brand),
+        ("BrandPage", page(of("Brand"))),
+        ("NewLimit", object(json!({"limit": amount()}), json!({}))),
+    ]
 }

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::Area;
 use super::operation::{Operation, get, post};
-use super::schema::{about, any_id, any_text, id, instant, object, of, page, text, word};
+use super::schema::{about, any_id, any_text, counted, id, instant, object, of, text, word};
 
 const STATUSES: [&str; 5] = ["draft", "active", "paused", "finished", "cancelled"];
 
@@ -48,11 +48,12 @@ fn operations() -> Vec<Operation> {
             .answers(201, "Settled", "The saga was waited for, and has completed.")
             .leads_to("getSaga", "id", "/saga"),
         get("/v1/campaigns", "listCampaigns", "List campaigns")
-            .says("The newest first.")
+            .says("The newest first, unless `sort` says otherwise.")
             .query("status", word(STATUSES), "Only those that stand so.")
             .query("brand", id(), "Only those of this brand.")
             .like("b-12345")
-            .pages()
+            .query("kind", any_text(), "Only those of this kind.")
+            .listed(["-created", "created"])
             .answers(200, "CampaignPage", "A page of campaigns.")
             .leads_to("listCampaigns", "cursor", "/next"),
         of_one(get("/v1/campaigns/{id}", "getCampaign", "A campaign"), "c-12345").tagged().answers(200, "Campaign", "The campaign."),
@@ -128,7 +129,7 @@ fn schemas() -> Vec<(&'static str, Value)> {
     vec![
         ("NewCampaign", new),
         ("Campaign", campaign),
-        ("CampaignPage", page(of("Campaign"))),
+        ("CampaignPage", counted(of("Campaign"))),
         ("CampaignOrSettled", json!({"anyOf": [of("Campaign"), of("Settled")]})),
         ("Cancel", cancel),
         ("Nothing", object(json!({}), json!({}))),

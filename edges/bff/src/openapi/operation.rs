@@ -69,7 +69,6 @@ impl Operation {
     }
 
     /// It is there for whoever uses it already.
-    #[allow(dead_code, reason = "the seeds' own ways to cancel by GET are described with it")]
     pub fn deprecated(mut self) -> Operation {
         self.document["deprecated"] = true.into();
         self
@@ -119,6 +118,21 @@ impl Operation {
         )
     }
 
+    /// A list in pages that is sorted in one of these ways (the first when it is not said) and counted for who asks.
+    pub fn listed(self, sorts: [&str; 2]) -> Operation {
+        self.pages()
+            .query("sort", schema::word(sorts), "In which order; with `-` the other way round.")
+            .query("total", schema::word(["true", "false"]), "Whether the list is counted.")
+            .like("true")
+    }
+
+    /// It is accepted at once: nothing is waited for.
+    pub fn at_once(mut self) -> Operation {
+        self.responses.remove("202");
+        self.parameters.retain(|parameter| parameter["name"] != "Prefer");
+        self
+    }
+
     /// Its answer has an entity tag.
     pub fn tagged(self) -> Operation {
         let tags = "Entity tags that are known already: if it is still one of them, the answer is 304 without a body.";
@@ -149,8 +163,9 @@ impl Operation {
             .like("wait=10")
             .actor()
             .header("traceparent", schema::any_text(), "The trace that it belongs to (W3C Trace Context).")
+            .header("If-Match", schema::any_text(), "Entity tags of the versions that it is about: of another it is refused.")
             .answers(202, "Settled", "It is durable, and goes on: `Location` says where to look.")
-            .no(&[400, 403, 408, 409, 413, 415, 422])
+            .no(&[400, 403, 408, 409, 412, 413, 415, 422])
     }
 
     /// A JSON body of this schema, with an example; optional bodies are empty or an object.

@@ -88,6 +88,14 @@ pub(super) fn page(items: Value) -> Value {
     object(json!({"items": list(items), "next": next}), json!({}))
 }
 
+/// A page of such items, with the total for who asked for it.
+pub(super) fn counted(items: Value) -> Value {
+    let mut page = page(items);
+    let exact = about(json!({"type": "boolean"}), "false: so many at least");
+    page["properties"]["total"] = object(json!({"count": number(0), "exact": exact}), json!({}));
+    page
+}
+
 /// What every area may name.
 pub(super) fn common() -> Map<String, Value> {
     let said = object(

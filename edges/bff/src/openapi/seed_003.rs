@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::Area;
 use super::operation::{Operation, get, post};
-use super::schema::{about, any_text, currency, id, instant, list, object, of, page, text, word};
+use super::schema::{about, any_text, counted, currency, id, instant, list, object, of, text, word};
 use crate::contracts::seed_003::{command_paths, query_paths};
 
 pub(super) fn area() -> Area {
@@ -51,7 +51,8 @@ fn operations() -> Vec<Operation> {
             .also(others(query_paths(""), QUERY))
             .query("status", word(STATUSES), "Solo las que están así.")
             .query("brand", id(), "Solo las de esta marca.")
-            .pages()
+            .query("kind", any_text(), "Solo las de este tipo.")
+            .listed(["-created", "created"])
             .answers(200, "PaginaDeCampanas", "Una página de campañas."),
         get(QUERY_ONE, "obtenerCampana", "Una campaña")
             .says("As `GET /v1/campaigns/{id}`.")
@@ -98,5 +99,5 @@ fn schemas() -> Vec<(&'static str, Value)> {
         }),
         json!({"fecha_inicio": instant(), "fecha_fin": instant()}),
     );
-    vec![("NuevaCampana", new), ("Campana", campaign), ("PaginaDeCampanas", page(of("Campana")))]
+    vec![("NuevaCampana", new), ("Campana", campaign), ("PaginaDeCampanas", counted(of("Campana")))]
 }

@@ -149,14 +149,19 @@ impl Edge {
 
     /// Waits until a saga has ended.
     pub async fn ended(&self, saga: &str) -> Value {
+        self.until(&format!("/v1/sagas/{saga}"), |told| told["status"] == "completed" || told["status"] == "undone").await
+    }
+
+    /// Waits until what is answered at a path is so.
+    pub async fn until(&self, path: &str, so: impl Fn(&Value) -> bool) -> Value {
         for _ in 0..600 {
-            let told = self.get(&format!("/v1/sagas/{saga}")).await.json;
-            if told["status"] == "completed" || told["status"] == "undone" {
+            let told = self.get(path).await.json;
+            if so(&told) {
                 return told;
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        panic!("the saga {saga} does not end");
+        panic!("it does not become so: {}", self.get(path).await.json);
     }
 }
 

@@ -1,15 +1,18 @@
 //! The edge from outside, over a real executor: what goes in, what comes out, and every way to say no.
 
 mod bad_input;
+mod by_hand;
 mod dead_letters;
 mod described;
 mod harness;
 mod idempotency;
+mod if_match;
 mod openapi;
 mod operating;
 mod outcomes;
 mod reading;
 mod seed_003;
+mod seed_004;
 mod serving;
 mod streams;
 mod trouble;

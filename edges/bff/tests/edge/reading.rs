@@ -68,6 +68,125 @@ async fn lists_come_in_pages_and_can_be_filtered() {
 }
 
 #[tokio::test]
+async fn campaigns_are_sorted_filtered_by_kind_and_counted_when_that_is_asked_for() {
+    let edge = Edge::start();
+    for (id, kind) in [("c-1", "influencer"), ("c-2", "Mixta"), ("c-3", "afiliado"), ("c-4", "Influencer")] {
+        let mut body = campaign(id, &["p-1"]);
+        body["kind"] = json!(kind);
+        assert_eq!(edge.wait("/v1/campaigns", body.to_string()).await.status, 201);
+    }
+    assert_eq!(ids(&edge.get("/v1/campaigns?sort=created").await.json), ["c-1", "c-2", "c-3", "c-4"]);
+    assert_eq!(ids(&edge.get("/v1/campaigns?sort=-created&kind=influencer").await.json), ["c-4", "c-1"]);
+    let first = edge.get("/v1/campaigns?sort=created&limit=3&total=true").await.json;
+    assert_eq!((ids(&first), &first["total"]), (vec!["c-1", "c-2", "c-3"], &json!({"count": 4, "exact": true})));
+    let rest = edge.get(&format!("/v1/campaigns?sort=created&cursor={}", first["next"].as_str().unwrap())).await.json;
+    assert_eq!((ids(&rest), rest.get("total")), (vec!["c-4"], None), "a total is told to who asks for it");
+    assert_eq!(edge.get("/v1/campaigns?kind=affiliate&total=true").await.json["total"]["count"], 1);
+}
+
+#[tokio::test]
+async fn partners_enrolments_and_events_are_listed_and_filtered() {
+    let edge = Edge::start();
+    for (id, partners) in [("c-1", &["p-1", "p-2", "p-10"][..]), ("c-2", &["p-1"])] {
+        assert_eq!(edge.wait("/v1/campaigns", campaign(id, partners).to_string()).await.status, 201);
+    }
+    assert_eq!(edge.post("/v1/partners/p-2/ban", "").await.status, 200);
+    assert_eq!(edge.wait("/v1/campaigns/c-2/cancel", "").await.status, 200);
+    for (path, expected) in [
+        ("/v1/partners", &["p-1", "p-10", "p-2"][..]),
+        ("/v1/partners?sort=-id", &["p-2", "p-10", "p-1"]),
+        ("/v1/partners?status=banned", &["p-2"]),
+        ("/v1/partners?status=active", &["p-1", "p-10"]),
+        ("/v1/enrolments", &["p-10~c-1", "p-1~c-1", "p-1~c-2", "p-2~c-1"]),
+        ("/v1/enrolments?partner=p-1", &["p-1~c-1", "p-1~c-2"]),
+        ("/v1/enrolments?campaign=c-1", &["p-10~c-1", "p-1~c-1", "p-2~c-1"]),
+        ("/v1/enrolments?campaign=c-1&partner=p-1", &["p-1~c-1"]),
+        ("/v1/enrolments?status=cancelled", &["p-1~c-2"]),
+        ("/v1/enrolments?status=registered&partner=p-1&sort=-id", &["p-1~c-1"]),
+        ("/v1/enrolments?kind=ambassador", &[]),
+        ("/v1/events?campaign=c-2", &["p-1~c-2~registration"]),
+        ("/v1/events?partner=p-1&sort=-id", &["p-1~c-2~registration", "p-1~c-1~registration"]),
+        ("/v1/events?enrolment=p-1~c-1&partner=p-1", &["p-1~c-1~registration"]),
+        ("/v1/events?kind=click", &[]),
+        (
+            "/v1/events?kind=registration&campaign=c-1&status=recorded&sort=-id",
+            &["p-2~c-1~registration", "p-1~c-1~registration", "p-10~c-1~registration"],
+        ),
+    ] {
+        let page = edge.get(path).await;
+        assert_eq!((page.status.as_u16(), ids(&page.json)), (200, expected.to_vec()), "{path}");
+        let with = format!("{path}{}total=true", if path.contains('?') { '&' } else { '?' });
+        let counted = edge.get(&with).await.json;
+        assert_eq!(counted["total"], json!({"count": expected.len(), "exact": true}), "{with}");
+        // One at a time they are the same.
+        let one_by_one = with.replace("total=true", "limit=1");
+        let (mut seen, mut next) = (Vec::new(), String::new());
+        loop {
+            let page = edge.get(&format!("{one_by_one}{next}")).await.json;
+            seen.extend(ids(&page).iter().map(|id| (*id).to_owned()));
+            let Some(cursor) = page["next"].as_str() else { break };
+            next = format!("&cursor={cursor}");
+        }
+        assert_eq!(seen, expected, "{one_by_one}");
+    }
+    let one = edge.get("/v1/enrolments?partner=p-2").await.json["items"][0].clone();
+    assert_eq!(one, edge.get("/v1/enrolments/p-2~c-1").await.json, "an item reads as it does alone");
+}
+
+#[tokio::test]
+async fn brands_are_listed_with_their_accounts_and_blocks_with_their_status() {
+    let edge = Edge::start();
+    for (id, brand) in [("c-1", "b-2"), ("c-2", "b-1")] {
+        let mut body = campaign(id, &["p-1"]);
+        body["brand"] = json!(brand);
+        assert_eq!(edge.wait("/v1/campaigns", body.to_string()).await.status, 201);
+    }
+    assert_eq!(edge.ask("PUT /v1/brands/b-1/accounts/JPY", &[], r#"{"limit": "5"}"#).await.status, 200);
+    assert_eq!(edge.ask("PUT /v1/brands/b-3/accounts/JPY", &[], r#"{"limit": "5"}"#).await.status, 200);
+    let first = edge.get("/v1/brands?limit=2").await.json;
+    let jpy = json!({"brand": "b-1", "currency": "JPY", "limit": "5", "reserved": "0", "available": "5"});
+    assert_eq!(ids(&first), ["b-1", "b-2"]);
+    assert_eq!(first["items"][0]["accounts"][0], jpy);
+    assert_eq!(first["items"][0]["accounts"][1]["reserved"], "15000.00");
+    let rest = edge.get(&format!("/v1/brands?cursor={}", first["next"].as_str().unwrap())).await.json;
+    assert_eq!((ids(&rest), &rest["next"]), (vec!["b-3"], &Value::Null));
+    let accounts = edge.get("/v1/brands/b-1/accounts").await.json;
+    assert_eq!((&accounts["items"], &accounts["next"]), (&first["items"][0]["accounts"], &Value::Null));
+    assert_eq!(edge.get("/v1/brands/nobody/accounts").await.json, json!({"items": [], "next": null}));
+
+    for block in [r#"{"partner": "p-1"}"#, r#"{"campaign": "c-9"}"#] {
+        assert_eq!(edge.post("/v1/blocks", block).await.status, 201);
+    }
+    assert_eq!(edge.ask("DELETE /v1/blocks/p-1~partner", &[], "").await.status, 200);
+    assert_eq!(ids(&edge.get("/v1/blocks").await.json), ["c-9~campaign", "p-1~partner"]);
+    assert_eq!(ids(&edge.get("/v1/blocks?status=lifted").await.json), ["p-1~partner"]);
+    assert_eq!(ids(&edge.get("/v1/blocks?sort=-id&limit=1").await.json), ["p-1~partner"]);
+}
+
+#[tokio::test]
+async fn a_tag_tells_one_version_of_a_thing_from_the_next() {
+    let edge = Edge::start();
+    assert_eq!(edge.wait("/v1/campaigns", campaign("c-1", &["p-1"]).to_string()).await.status, 201);
+    assert_eq!(edge.post("/v1/blocks", r#"{"partner": "p-1"}"#).await.headers["etag"], "\"1\"");
+    for path in [
+        "/v1/campaigns/c-1",
+        "/campana-query/c-1",
+        "/v1/partners/p-1",
+        "/v1/enrolments/p-1~c-1",
+        "/v1/events/p-1~c-1~registration",
+        "/v1/blocks/p-1~partner",
+        "/v1/brands/b-1/accounts/USD",
+        "/v1/brands/unused/accounts/USD",
+    ] {
+        let tag = edge.get(path).await.headers["etag"].clone();
+        let again = edge.ask(&format!("GET {path}"), &[("if-none-match", tag.to_str().unwrap())], "").await;
+        assert_eq!((again.status.as_u16(), again.text.as_str()), (304, ""), "{path}");
+    }
+    let banned = edge.post("/v1/partners/p-1/ban", "").await;
+    assert_eq!(banned.headers["etag"], edge.get("/v1/partners/p-1").await.headers["etag"], "a change tells the tag that it made");
+}
+
+#[tokio::test]
 async fn a_saga_is_told_with_its_plan_and_its_log() {
     let edge = Edge::start();
     let completed = edge.wait("/v1/campaigns", campaign("c-1", &["p-1", "p-2"]).to_string()).await.json;

@@ -30,16 +30,14 @@ pub(super) fn new(make: Maker<'_>) -> Box<dyn Subject> {
 }
 
 pub(super) fn opened(mut store: Box<dyn Subject>) -> Box<dyn Subject> {
-    let cars = ViewSchema {
-        table: "lot_cars",
-        create: &[
-            "CREATE TABLE IF NOT EXISTS lot_cars (id TEXT PRIMARY KEY, colour TEXT, size BIGINT)",
-            "CREATE INDEX IF NOT EXISTS lot_cars_colour ON lot_cars (colour)",
-        ],
-        columns: &["id", "colour", "size"],
+    let cars = StateTable {
+        name: state_table("lot", "car"),
+        columns: &[("colour", "TEXT"), ("size", "BIGINT")],
+        indexes: &[("colours", "colour, id")],
+        row: Arc::new(|_, _| Ok(vec![Value::Null, Value::Null])),
     };
-    let states = vec![state_table("lot", "car"), state_table("lot", "place")];
-    store.open(&Schema { states, views: vec![cars], epoch: EPOCH }).expect("the store can be opened");
+    let states = vec![cars, StateTable::plain(state_table("lot", "place"))];
+    store.open(&Schema { states, epoch: EPOCH }).expect("the store can be opened");
     store
 }
 
@@ -79,7 +77,8 @@ pub(super) fn head(partition: &Partition, fence: u64, position: u64) -> HeadWrit
 }
 
 pub(super) fn state(id: &str, version: u64) -> Writes {
-    let write = StateWrite { table: 0, id: id.into(), version, format: 3, body: body(id, version), view: None };
+    let write =
+        StateWrite { table: 0, id: id.into(), version, format: 3, body: body(id, version), row: vec![Value::Null, Value::Null] };
     Writes { states: vec![write], ..Writes::default() }
 }
 

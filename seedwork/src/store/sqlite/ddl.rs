@@ -4,7 +4,7 @@ use std::path::Path;
 
 use rusqlite::{Connection, OptionalExtension};
 
-use super::super::{FORMAT, Schema, StoreError, StoreResult, ViewSchema};
+use super::super::{FORMAT, StoreError, StoreResult};
 
 macro_rules! log_insert {
     () => {
@@ -90,21 +90,6 @@ pub(super) fn migrate(db: &mut Connection, path: Option<&Path>, steps: &[(u32, &
     change.commit().map_err(failed)
 }
 
-/// Makes the contexts' own tables, where they are not there yet.
-pub(super) fn tables(db: &mut Connection, schema: &Schema) -> rusqlite::Result<()> {
-    let change = db.transaction()?;
-    for table in &schema.states {
-        change.execute_batch(&format!(
-            "CREATE TABLE IF NOT EXISTS {table} (id TEXT PRIMARY KEY, version BIGINT NOT NULL, format BIGINT NOT NULL, \
-             body TEXT NOT NULL) WITHOUT ROWID"
-        ))?;
-    }
-    for sql in schema.views.iter().flat_map(|view| view.create) {
-        change.execute_batch(sql)?;
-    }
-    change.commit()
-}
-
 /// Writes one row of the log, and eight.
 pub(super) const LOG_ONE: &str = concat!(log_insert!(), log_row!());
 pub(super) const LOG_EIGHT: &str = concat!(
@@ -125,15 +110,6 @@ pub(super) const LOG_EIGHT: &str = concat!(
     ",",
     log_row!()
 );
-
-/// The statement that writes a view's row, new or known.
-pub(super) fn upsert(view: &ViewSchema) -> String {
-    let places: Vec<String> = (1..=view.columns.len()).map(|place| format!("?{place}")).collect();
-    let sets: Vec<String> = view.columns.iter().skip(1).map(|column| format!("{column} = excluded.{column}")).collect();
-    let (id, columns) = (view.columns.first().copied().unwrap_or("id"), view.columns.join(", "));
-    let (table, places, sets) = (view.table, places.join(", "), sets.join(", "));
-    format!("INSERT INTO {table} ({columns}) VALUES ({places}) ON CONFLICT ({id}) DO UPDATE SET {sets}")
-}
 
 #[cfg(test)]
 mod tests {

@@ -2,11 +2,13 @@
 
 use super::*;
 
-/// The statements of one state or view table.
+/// The statements of one state table.
 pub(super) struct Statements {
     pub select: String,
     pub insert: String,
     pub update: String,
+    /// How many columns its view has.
+    pub columns: usize,
 }
 
 /// A connection, and what it knows of the file.
@@ -14,7 +16,6 @@ pub(super) struct Session {
     pub db: Connection,
     path: Option<PathBuf>,
     pub states: Vec<Statements>,
-    pub views: Vec<String>,
     names: BTreeMap<Arc<str>, i64>,
     partitions: BTreeMap<Partition, i64>,
     texts: BTreeMap<i64, Arc<str>>,
@@ -56,7 +57,6 @@ impl Session {
             db,
             path,
             states: Vec::new(),
-            views: Vec::new(),
             names: BTreeMap::new(),
             partitions: BTreeMap::new(),
             texts: BTreeMap::new(),
@@ -173,7 +173,7 @@ impl Session {
     pub fn prepare(&mut self, schema: &Schema) -> StoreResult<()> {
         self.end().map_err(broken("cannot end the batch before"))?;
         ddl::migrate(&mut self.db, self.path.as_deref(), ddl::STEPS)?;
-        ddl::tables(&mut self.db, schema).map_err(broken("cannot make the tables"))?;
+        tables::make(&mut self.db, schema)?;
         self.statements(schema);
         Ok(())
     }
@@ -181,16 +181,7 @@ impl Session {
     /// The statements that use the tables.
     pub fn statements(&mut self, schema: &Schema) {
         self.epoch = schema.epoch;
-        self.states = schema
-            .states
-            .iter()
-            .map(|table| Statements {
-                select: format!("SELECT version, format, body FROM {table} WHERE id = ?1"),
-                insert: format!("INSERT INTO {table} (id, version, format, body) VALUES (?1, ?2, ?3, ?4)"),
-                update: format!("UPDATE {table} SET version = ?2, format = ?3, body = ?4 WHERE id = ?1 AND version = ?2 - 1"),
-            })
-            .collect();
-        self.views = schema.views.iter().map(ddl::upsert).collect();
+        self.states = schema.states.iter().map(tables::statements).collect();
     }
 
     /// One transaction for a batch's reads: each read of its own would lock and unlock the WAL (65 times a batch).

@@ -136,18 +136,20 @@ impl Session {
 
     fn write_state(&mut self, write: &StateWrite) -> rusqlite::Result<()> {
         let Some(statements) = self.states.get(write.table) else { return Err(rusqlite::Error::InvalidQuery) };
-        let (version, body) = (number(write.version), Text(&write.body));
-        let changed = if write.version == 1 {
-            self.db.prepare_cached(&statements.insert)?.execute(params![write.id, version, write.format, body])?
-        } else {
-            self.db.prepare_cached(&statements.update)?.execute(params![write.id, version, write.format, body])?
-        };
-        if changed == 0 {
-            return Err(conflict(&write.id));
+        if write.row.len() != statements.columns {
+            return Err(rusqlite::Error::InvalidParameterCount(write.row.len(), statements.columns));
         }
-        if let Some((table, row)) = &write.view {
-            let Some(upsert) = self.views.get(*table) else { return Err(rusqlite::Error::InvalidQuery) };
-            self.db.prepare_cached(upsert)?.execute(rusqlite::params_from_iter(row))?;
+        let sql = if write.version == 1 { &statements.insert } else { &statements.update };
+        let mut statement = self.db.prepare_cached(sql)?;
+        statement.raw_bind_parameter(1, &*write.id)?;
+        statement.raw_bind_parameter(2, number(write.version))?;
+        statement.raw_bind_parameter(3, write.format)?;
+        statement.raw_bind_parameter(4, Text(&write.body))?;
+        for (value, place) in write.row.iter().zip(5..) {
+            statement.raw_bind_parameter(place, value)?;
+        }
+        if statement.raw_execute()? == 0 {
+            return Err(conflict(&write.id));
         }
         Ok(())
     }

@@ -1,0 +1,136 @@
+//! Lists of campaigns, by the time of their registration.
+
+use seedwork::message::Owner;
+use seedwork::view::{Read, TOTAL_MAX, Total, Value, Versioned, stored, table};
+use wire::campaign_v1::Campaign as Here;
+use wire::values::{BrandId, CampaignKind};
+
+use super::{CampaignDoc, ended};
+use crate::campaign::{Campaign, Status};
+
+/// The most campaigns of one page.
+pub const PAGE_MAX: usize = 500;
+
+/// Which campaigns a list holds, and in which order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// Only those that stand there; all when it names none.
+    pub statuses: Vec<Status>,
+    /// Only those of this kind.
+    pub kind: Option<CampaignKind>,
+    /// Only those of this brand.
+    pub brand: Option<BrandId>,
+    /// The oldest first; otherwise the newest.
+    pub oldest_first: bool,
+}
+
+/// A place in the list of campaigns: what follows was registered before it, or after it when the oldest come first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cursor {
+    /// When the campaign before it was registered: microseconds since 1970.
+    pub created: i64,
+    /// That campaign's id.
+    pub id: String,
+}
+
+/// A page of campaigns.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Page {
+    /// In the order that the filter says.
+    pub campaigns: Vec<Versioned<CampaignDoc>>,
+    /// Where the next page begins, if there is one.
+    pub next: Option<Cursor>,
+}
+
+/// The text of a query as it grows, and its parameters, which are numbered in the order in which they first stand in it.
+#[derive(Default)]
+struct Query {
+    sql: String,
+    values: Vec<Value>,
+}
+
+impl Query {
+    /// Adds a parameter and gives its name.
+    fn add(&mut self, value: impl Into<Value>) -> String {
+        self.values.push(value.into());
+        format!("${}", self.values.len())
+    }
+}
+
+impl Filter {
+    /// The list as pieces, one for each status and kind: each is a range of one index, in order, so whatever is asked for, no more is
+    /// looked at than a page of each. `rest` adds what ends each piece, with its parameters.
+    fn pieces(&self, query: &mut Query, columns: &str, rest: impl FnOnce(&mut Query) -> String) {
+        let table = table::<Campaign>(Here::NAME);
+        let statuses = if self.statuses.is_empty() { Status::ALL.as_slice() } else { self.statuses.as_slice() };
+        let kinds = self.kind.as_ref().map_or(CampaignKind::ALL, std::slice::from_ref);
+        let brand = self.brand.as_ref().map(|brand| format!("brand = {} AND ", query.add(ended(brand))));
+        let brand = brand.unwrap_or_default();
+        let mut rest = Some(rest);
+        let mut end = String::new();
+        let each = statuses.iter().flat_map(|status| kinds.iter().map(move |kind| (status, kind)));
+        for (number, (status, kind)) in each.enumerate() {
+            let (status, kind) = (query.add(status.as_str()), query.add(kind.as_str()));
+            if let Some(rest) = rest.take() {
+                end = rest(query);
+            }
+            let before = if number == 0 { "" } else { " UNION ALL " };
+            query.sql.push_str(&format!(
+                "{before}SELECT {columns} FROM (SELECT {columns} FROM {table} WHERE {brand}status = {status} AND kind = {kind}{end}) \
+                 AS piece_{number}"
+            ));
+        }
+    }
+}
+
+/// A page of campaigns: at most `limit` (and [`PAGE_MAX`]) of those that the filter lets pass, after the cursor.
+///
+/// # Errors
+/// When the store is away or a row cannot be read: a text for the log, not for the client.
+pub fn campaigns(read: &dyn Read, filter: &Filter, after: Option<&Cursor>, limit: usize) -> Result<Page, String> {
+    let limit = limit.clamp(1, PAGE_MAX);
+    let mut query = Query::default();
+    let (order, beyond) = if filter.oldest_first { ("", ">") } else { (" DESC", "<") };
+    let sorted = format!(" ORDER BY created{order}, id{order}");
+    let mut more = String::new();
+    query.sql.push_str("SELECT state.version, state.format, state.body FROM (SELECT id, created FROM (");
+    filter.pieces(&mut query, "id, created", |query| {
+        let after = after.map(|after| {
+            let (created, id) = (query.add(after.created), query.add(after.id.as_str()));
+            format!(" AND (created, id) {beyond} ({created}, {id})")
+        });
+        // One more than asked for tells whether there is a next page.
+        more = query.add(i64::try_from(limit + 1).unwrap_or(i64::MAX));
+        format!("{}{sorted} LIMIT {more}", after.unwrap_or_default())
+    });
+    let table = table::<Campaign>(Here::NAME);
+    query.sql.push_str(&format!(
+        ") AS pieces{sorted} LIMIT {more}) AS page JOIN {table} AS state ON state.id = page.id \
+         ORDER BY page.created{order}, page.id{order}"
+    ));
+    let rows = read.select(&query.sql, &query.values)?;
+    let document = |row: &Vec<Value>| Ok(stored::<Campaign>(row)?.map(|campaign| CampaignDoc::of(&campaign)));
+    let campaigns = rows.iter().take(limit).map(document).collect::<Result<Vec<_>, String>>()?;
+    let last = campaigns.last().filter(|_| rows.len() > limit);
+    let next = last.map(|last| Cursor { created: last.value.created.as_micros(), id: last.value.id.to_string() });
+    Ok(Page { campaigns, next })
+}
+
+/// How many campaigns the filter lets pass, as far as [`TOTAL_MAX`] of each status and kind tell.
+///
+/// # Errors
+/// As [`campaigns()`].
+pub fn total(read: &dyn Read, filter: &Filter) -> Result<Total, String> {
+    let mut query = Query::default();
+    let mut most = String::new();
+    query.sql.push_str("SELECT count(*) FROM (SELECT id FROM (");
+    filter.pieces(&mut query, "id", |query| {
+        most = query.add(i64::try_from(TOTAL_MAX + 1).unwrap_or(i64::MAX));
+        format!(" LIMIT {most}")
+    });
+    query.sql.push_str(&format!(") AS pieces LIMIT {most}) AS counted"));
+    let rows = read.select(&query.sql, &query.values)?;
+    let count = rows.first().and_then(|row| row.first()).and_then(Value::integer);
+    let count = count.and_then(|count| usize::try_from(count).ok()).ok_or("a count that is no number")?;
+    Ok(Total { count: count.min(TOTAL_MAX), exact: count <= TOTAL_MAX })
+}
