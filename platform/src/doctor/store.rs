@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use seedwork::SagaRecord;
 use seedwork::clock::{Clock, SystemClock};
+use seedwork::operator::streams::{self, Pause};
 use seedwork::store::sqlite::Readers;
 use seedwork::view::{Read, Value};
 
@@ -56,7 +57,7 @@ pub(super) fn look(data: &Path, running: bool, thorough: bool, deploy: bool) -> 
     }
     // What a newer build wrote may mean something else there.
     if known {
-        checks.extend([Store::dead_letters, Store::sagas, Store::subscriptions, Store::times, Store::growth]);
+        checks.extend([Store::dead_letters, Store::sagas, Store::subscriptions, Store::pauses, Store::times, Store::growth]);
     }
     if known && deploy {
         checks.push(Store::versions);
@@ -187,7 +188,8 @@ impl Store {
     fn subscriptions(&self) -> Found {
         let sql = "SELECT m.partition, m.origin, m.topic, m.number, m.epoch, m.position, d.epoch, d.position \
                    FROM mark m JOIN destination d ON d.partition = m.origin AND d.topic = m.topic AND d.number = m.number \
-                   WHERE d.epoch > m.epoch OR (d.epoch = m.epoch AND d.position > m.position)";
+                   WHERE (d.epoch > m.epoch OR (d.epoch = m.epoch AND d.position > m.position)) AND NOT EXISTS \
+                   (SELECT 1 FROM pause p WHERE p.partition = m.partition AND p.topic = m.topic AND p.number = m.number)";
         let behind = self.read.select(sql, &[])?;
         let (mut count, mut oldest, mut routes) = (0, i64::MAX, Vec::new());
         for row in &behind {
@@ -222,6 +224,22 @@ impl Store {
             )
         } else {
             Finding::good("subscriptions", format!("{count} messages are on their way"))
+        })
+    }
+
+    fn pauses(&self) -> Found {
+        let pauses = streams::pauses(&self.read)?;
+        let told: Vec<String> = pauses
+            .iter()
+            .map(|Pause { reader, to, at, actor, reason }| {
+                format!("{}:{}:{} since {} by {actor}: {reason}", reader.context, reader.number, to.topic, when(*at))
+            })
+            .collect();
+        Ok(if told.is_empty() {
+            Finding::good("paused", "no subscription is")
+        } else {
+            let to_do = "nothing is lost; `alpes subscriptions resume` lets it go on";
+            Finding::advice("paused", format!("{} ({})", told.len(), some(&told)), to_do)
         })
     }
 

@@ -42,6 +42,11 @@ fn a_subscription_is_paused_with_a_reason_and_resumed_and_nothing_is_lost() {
         (line.split_whitespace().nth(2) == Some("1")).then_some(line)
     });
     assert!(listed.contains("paused"), "{listed}");
+    let doctor = alpes(&folder, &["doctor"]);
+    assert!(
+        doctor.status == Some(0) && doctor.out.contains(&format!("1 ({id} since")),
+        "it is told, and is not wrong: {doctor:?}"
+    );
     let resumed = alpes(&folder, &["subscriptions", "resume", &id, "--json"]).json();
     assert_eq!(resumed["state"], "reading");
     assert_eq!(alpes(&folder, &["sagas", "watch", "c-2"]).status, Some(0), "it goes on where it stopped");
