@@ -48,6 +48,12 @@ pub enum Command {
         /// The shell
         shell: clap_complete::Shell,
     },
+    /// Write the manual pages of all commands: `alpes man ~/.local/share/man/man1`, then `man alpes-sagas-list`
+    Man {
+        /// The directory, which has to be there
+        #[arg(value_name = "DIR")]
+        folder: PathBuf,
+    },
     /// Measure this machine: a server of its own in a new data directory, driven over HTTP
     Bench {
         #[command(subcommand)]

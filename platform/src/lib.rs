@@ -61,6 +61,10 @@ fn run(cli: Cli) -> Result<(), Trouble> {
             print::text(&String::from_utf8_lossy(&script));
             Ok(())
         }
+        Command::Man { folder } => clap_mangen::generate_to(Cli::command(), &folder).map_err(|error| {
+            let shown = folder.display();
+            Trouble::new(format!("cannot write manual pages into {shown} ({error}): name a directory that is there and yours"))
+        }),
         Command::Demo(asked) => demo::run(&asked),
         Command::Doctor(asked) => doctor::run(&asked),
         Command::DeadLetters(asked) => dead_letters::run(&asked),

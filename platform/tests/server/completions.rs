@@ -1,4 +1,4 @@
-//! What `alpes completions` prints completes commands and flags in a shell.
+//! What `alpes completions` prints completes commands and flags in a shell; `alpes man` writes a page for each command.
 
 use std::fs;
 use std::process::Command;
@@ -34,4 +34,19 @@ fn every_shell_has_its_script() {
         let script = run(folder.path(), &["completions", shell], |_| {});
         assert!(script.status == Some(0) && script.out.contains("doctor"), "{shell}: {script:?}");
     }
+}
+
+#[test]
+fn every_command_has_its_manual_page() {
+    let folder = Folder::new();
+    let pages = folder.path().join("man1");
+    let shown = pages.to_str().expect("UTF-8");
+    run(folder.path(), &["man", shown], |_| {}).fails(1, &[shown, "a directory that is there"]);
+    fs::create_dir(&pages).expect("a directory");
+    assert_eq!(run(folder.path(), &["man", shown], |_| {}).status, Some(0));
+    let page = fs::read_to_string(pages.join("alpes-dead-letters-replay.1")).expect("a page for each command");
+    for words in [".TH", "replay", "dry\\-run"] {
+        assert!(page.contains(words), "{words} is missing: {page}");
+    }
+    assert!(fs::read_to_string(pages.join("alpes.1")).expect("a page").contains("5 a watched saga"));
 }
