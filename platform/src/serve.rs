@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use bff::{Bff, Listening};
+use bff::{Bff, Listening, Stream};
 use seedwork::broker::embedded::Embedded;
 use seedwork::clock::{Chance, Clock, SystemClock};
 use seedwork::executor::owner::{self, Handle};
@@ -49,8 +49,8 @@ pub fn run(settings: &Settings) -> Result<(), Trouble> {
     data.announce(listening.address)?;
     let store = data.store();
     let campaigns = campaign::Settings { opening_limit_major: settings.opening_limit };
-    let (handle, owner) = own(&store, campaigns, limits(settings))?;
-    let edge = edge(&handle, &store, campaigns)?;
+    let (handle, owner, stream) = own(&store, campaigns, limits(settings))?;
+    let edge = edge(&handle, &store, campaigns, stream)?;
     let ended = runtime.block_on(async {
         let signals = Signals::listen()?;
         greet(listening.address, &store);
@@ -81,7 +81,7 @@ async fn listen(address: SocketAddr) -> Result<Listening, Trouble> {
 }
 
 /// Opens the store, takes every partition of every context and starts the owner's thread.
-fn own(path: &Path, campaigns: campaign::Settings, limits: executor::Limits) -> Result<(Handle, Owner), Trouble> {
+fn own(path: &Path, campaigns: campaign::Settings, limits: executor::Limits) -> Result<(Handle, Owner, Stream), Trouble> {
     let unusable = |error: StoreError| unusable(path, &error);
     let store = Sqlite::open(path).map_err(unusable)?;
     let contexts = crate::contexts(campaigns);
@@ -98,7 +98,12 @@ fn own(path: &Path, campaigns: campaign::Settings, limits: executor::Limits) -> 
     for partition in &partitions {
         executor.take(partition).map_err(unusable)?;
     }
-    owner::start(executor).map_err(|error| Trouble::new(format!("cannot start the thread that owns the store ({error})")))
+    let stream = Stream::new(executor.heads());
+    executor.tap(stream.tap());
+    let started = owner::start(executor);
+    let (handle, owner) =
+        started.map_err(|error| Trouble::new(format!("cannot start the thread that owns the store ({error})")))?;
+    Ok((handle, owner, stream))
 }
 
 /// What the settings tell the owner.
@@ -111,7 +116,7 @@ fn limits(settings: &Settings) -> executor::Limits {
 }
 
 /// The edge, beside the owner and with readers of its own.
-fn edge(owner: &Handle, store: &Path, campaigns: campaign::Settings) -> Result<Bff, Trouble> {
+fn edge(owner: &Handle, store: &Path, campaigns: campaign::Settings, stream: Stream) -> Result<Bff, Trouble> {
     Ok(Bff {
         owner: owner.clone(),
         read: Arc::new(Readers::new(store)),
@@ -119,6 +124,7 @@ fn edge(owner: &Handle, store: &Path, campaigns: campaign::Settings) -> Result<B
         chance: chance()?,
         plans: bff::plans(&crate::contexts(campaigns)),
         campaigns,
+        stream,
     })
 }
 
@@ -159,9 +165,12 @@ fn greet(address: SocketAddr, store: &Path) {
 async fn attend(listening: Listening, edge: Bff, handle: Handle, owner: Owner, mut signals: Signals) -> Result<(), Trouble> {
     let mut owner = tokio::task::spawn_blocking(move || owner.join());
     let (stop, stopped) = oneshot::channel::<()>();
+    let stream = edge.stream.clone();
     let serving = bff::serve(listening, edge.router(), async move {
         // Told to stop, or nobody is left who could tell.
         let _either = stopped.await;
+        // Its subscribers would wait for ever.
+        stream.close();
     });
     tokio::pin!(serving);
     tokio::select! {

@@ -29,6 +29,7 @@ mod operate;
 pub mod owner;
 mod run;
 mod settle;
+mod tap;
 mod write;
 
 use alarms::Alarms;
@@ -36,6 +37,7 @@ pub use answer::{Ask, CommandRecord, First, Listener, Outcome};
 use held::{Gap, Held, Mark};
 pub use keep::Limits;
 pub use operate::{Decided, Decision, Letter, Operation, Reading, Undecided, letter_id};
+pub use tap::Tap;
 
 /// Inputs that one batch takes at most.
 const BATCH: usize = 512;
@@ -134,6 +136,7 @@ pub struct Executor {
     drops: Vec<keep::Drop>,
     /// When expired command ids are looked for next.
     forget_due: Duration,
+    tap: Option<Box<dyn Tap>>,
     /// Counters since the start.
     pub counters: Counters,
 }
@@ -206,6 +209,7 @@ impl Executor {
             trim_due: Duration::ZERO,
             drops: Vec::new(),
             forget_due: Duration::ZERO,
+            tap: None,
             counters: Counters::default(),
         })
     }

@@ -11,6 +11,8 @@ use crate::broker::{Broker, Taken};
 use crate::message::partition_key;
 use crate::store::{Destination, LogRow, Partition, Place, Place0, Route, Store, StoreResult};
 
+pub mod history;
+
 /// After this long without a row a route's last one is sent again, and after twice as long again, up to an hour: a duplicate, or the
 /// discovery of a lost tail.
 const IDLE: Duration = Duration::from_secs(60);

@@ -36,6 +36,7 @@ async fn index() -> Json<Value> {
             "sagas": "/v1/sagas",
             "saga": "/v1/sagas/{id}",
             "command": "/v1/commands/{id}",
+            "stream": "/v1/stream",
             "campaña-comando": "/campa%C3%B1a-comando",
             "campaña-query": "/campa%C3%B1a-query",
             "health": "/healthz",

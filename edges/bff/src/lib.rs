@@ -43,6 +43,7 @@ mod problem;
 mod routes;
 mod sagas;
 mod serve;
+mod stream;
 mod streams;
 mod submit;
 mod subscriptions;
@@ -54,12 +55,15 @@ pub use pages::{LIMIT_DEFAULT, LIMIT_MAX};
 pub use problem::{PROBLEM_JSON, Problem};
 pub use sagas::{Plan, plans};
 pub use serve::{Listening, serve};
+pub use stream::{HEARTBEAT, SUBSCRIBERS_MAX, Stream};
 pub use submit::FIRST_MAX;
 
 /// Queries that run at the same time: each holds a connection to the store.
 const READING: usize = 8;
 /// Queries that run or wait for their turn; more are answered 503.
 const READERS: usize = 256;
+/// Subscribers of the stream that read the log at the same time; the others wait.
+const CATCHING_UP: usize = 4;
 
 /// The edge, before it is made into routes.
 pub struct Bff {
@@ -75,6 +79,8 @@ pub struct Bff {
     pub plans: Vec<Plan>,
     /// What the campaign context was set up with.
     pub campaigns: campaign::Settings,
+    /// What the owner commits, as it does.
+    pub stream: Stream,
 }
 
 /// What all routes share.
@@ -83,10 +89,12 @@ pub(crate) struct Edge {
     read: Arc<dyn Read + Send + Sync>,
     readers: Arc<Semaphore>,
     reading: Arc<Semaphore>,
+    catching_up: Semaphore,
     pub large: Arc<Semaphore>,
     pub ids: ids::Ids,
     pub plans: Vec<Plan>,
     pub campaigns: campaign::Settings,
+    pub stream: Stream,
     pub words: Words,
 }
 
@@ -102,17 +110,19 @@ pub(crate) type Shared = Arc<Edge>;
 impl Bff {
     /// The routes, whole: errors, panics and unknown paths answer as problems.
     pub fn router(self) -> Router {
-        let Bff { owner, read, clock, chance, plans, campaigns } = self;
+        let Bff { owner, read, clock, chance, plans, campaigns, stream } = self;
         let words = Words { source: "bff".into(), actor: wire::values::Actor::LOCAL.into(), answer_to: "local".into() };
         let edge = Edge {
             owner,
             read,
             readers: Arc::new(Semaphore::new(READERS)),
             reading: Arc::new(Semaphore::new(READING)),
+            catching_up: Semaphore::new(CATCHING_UP),
             large: Arc::new(Semaphore::new(body::LARGE_MAX)),
             ids: ids::Ids::new(clock, chance),
             plans,
             campaigns,
+            stream,
             words,
         };
         guarded(routes().router).with_state(Arc::new(edge))
@@ -140,6 +150,7 @@ fn routes() -> Routes {
         .merge(subscriptions::routes())
         .merge(streams::routes())
         .merge(commands::routes())
+        .merge(stream::routes())
         .merge(contracts::seed_003::routes())
         .merge(contracts::seed_004::routes())
 }
@@ -171,6 +182,24 @@ impl Edge {
     ) -> Result<T, Problem> {
         let busy = |_| Problem::unavailable("busy", "too many queries wait for their turn; try again in a second");
         let place = self.readers.clone().try_acquire_owned().map_err(busy)?;
+        self.run(place, query).await
+    }
+
+    /// Reads the log for a subscriber who is behind; few do at the same time, so that queries find their turn.
+    pub async fn catch_up<T: Send + 'static>(
+        &self,
+        query: impl FnOnce(&dyn Read) -> Result<T, String> + Send + 'static,
+    ) -> Result<T, Problem> {
+        // Neither semaphore is ever closed.
+        let _turn = self.catching_up.acquire().await;
+        self.run((), query).await
+    }
+
+    async fn run<T: Send + 'static>(
+        &self,
+        place: impl Send + 'static,
+        query: impl FnOnce(&dyn Read) -> Result<T, String> + Send + 'static,
+    ) -> Result<T, Problem> {
         // The semaphore is never closed, so this only waits.
         let turn = self.reading.clone().acquire_owned().await;
         let read = self.read.clone();

@@ -16,5 +16,6 @@ mod settings;
 mod started;
 mod stopped;
 mod streams;
+mod streamed;
 mod support;
 mod trace;

@@ -178,6 +178,9 @@ impl Executor {
     pub(super) fn after(&mut self, flight: Flight) {
         let Flight { batch, writes, number, .. } = flight;
         let now = self.clock.monotonic();
+        if let Some(tap) = &mut self.tap {
+            tap.committed(&writes.log);
+        }
         self.counters.commits += u64::from(!writes.heads.is_empty());
         for (index, range) in batch.ranges {
             if let (Some(held), Some(rows)) = (self.held.get_mut(index), writes.log.get(range)) {

@@ -9,6 +9,7 @@
 //! ```
 
 use super::*;
+use crate::log::history;
 use crate::view::Read;
 
 mod operating;
@@ -264,6 +265,20 @@ fn the_log_is_read_in_order_in_pieces_and_by_destination(make: Maker<'_>) {
     let unknown = Destination { topic: "nowhere.events".into(), partition: 0 };
     assert_eq!(positions(log_after(&mut *store, None, Some(&unknown), 100)), [0_u64; 0]);
     assert!(store.log_after(&other(), None, None, 100).expect("the store is there").is_empty(), "a partition has its own log");
+    let stream = &history::streams(&*store).expect("the store is there")[0];
+    assert_eq!((&stream.partition, stream.epoch), (&home(), EPOCH));
+    let past = history::after(&*store, stream, 6, &shop(0).topic, 4).expect("the store is there");
+    let raws = |rows: &[LogRow]| rows.iter().map(|row| String::from_utf8_lossy(&row.raw).into_owned()).collect::<Vec<_>>();
+    assert_eq!(
+        past.iter().map(|past| past.raw.clone()).collect::<Vec<_>>(),
+        raws(&rows[6..10]),
+        "beside the owner the same is read"
+    );
+    assert_eq!(past.iter().map(|past| (past.place, past.written)).next(), Some((at(7), rows[6].times[2])));
+    assert_eq!(history::after(&*store, stream, 0, "nowhere.events", 100), Ok(vec![]));
+    for (position, next) in [(0, Some(1)), (19, Some(20)), (20, None)] {
+        assert_eq!(history::next_kept(&*store, stream, position), Ok(next));
+    }
 }
 
 fn a_later_epoch_comes_after_the_one_before(make: Maker<'_>) {
@@ -289,6 +304,8 @@ fn a_later_epoch_comes_after_the_one_before(make: Maker<'_>) {
     assert_eq!(places(log_after(&mut *store, Some(at(2)), None, 2)), [(old, 3), (new, 1)], "a limit counts over epochs");
     assert_eq!(places(log_after(&mut *store, Some(later(1)), None, 100)), [(new, 2)]);
     assert_eq!(places(log_after(&mut *store, None, Some(&shop(1)), 100)), [(old, 3)]);
+    let streams = history::streams(&*store).expect("the store is there");
+    assert_eq!(streams.iter().map(|stream| stream.epoch).collect::<Vec<_>>(), [old, new]);
     assert_eq!(
         log_after(&mut *store, Some(at(3)), None, 1)[0].predecessor,
         Some(at(2)),

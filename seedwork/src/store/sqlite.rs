@@ -9,6 +9,8 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, ToSql, param
 
 use super::*;
 use session::Session;
+// A log row's key is the stream's number, then the position: one B-tree in commit order, no second index.
+use crate::log::history::POSITION_BITS;
 
 mod checkpoint;
 mod committer;
@@ -72,9 +74,6 @@ fn number(value: u64) -> i64 {
 fn unsigned(value: i64) -> u64 {
     u64::try_from(value).unwrap_or(0)
 }
-
-/// A log row's key: the stream's number, then the position. One B-tree in commit order, no second index.
-const POSITION_BITS: u32 = 40;
 
 /// The key of a log row, from its stream's number and its position there.
 pub fn log_number(stream: i64, position: u64) -> i64 {

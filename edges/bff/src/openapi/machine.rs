@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::Area;
 use super::operation::{Operation, get};
-use super::schema::{any_text, object, word};
+use super::schema::{any_id, any_text, object, word};
 
 pub(super) fn area() -> Area {
     Area { name: "server", text: "Where to begin, and whether it lives.", operations: operations(), schemas: schemas() }
@@ -18,6 +18,23 @@ fn operations() -> Vec<Operation> {
         get("/readyz", "getReadiness", "Whether it can work")
             .says("It takes commands and can read the store.")
             .answers(200, "Health", "It can."),
+        get("/v1/stream", "streamEvents", "Every event as it is committed")
+            .says(
+                "Server-sent events: the data of each is its message, the id a place in the log. `retry:` comes first, the comment `:live` \
+                 between the past and the present, a comment whenever it is quiet. Who reads too slowly gets `event: resync` and is cut: \
+                 connected again with the last id, it has lost nothing.",
+            )
+            .query("type", any_text(), "Only these types, commas between them; one that ends with `*` stands for all that begin so.")
+            .like("campaign.*")
+            .query("key", any_text(), "Only those about this key, or one that begins with it and `~`.")
+            .query("tenant", any_id(), "Only those of this tenant.")
+            .query("after", any_text(), "The id after which it begins, for who cannot send `Last-Event-ID`; 0 is the beginning.")
+            .like("0")
+            .query("follow", json!({"type": "boolean", "default": true}), "Whether it goes on when it has reached the present.")
+            .like(false)
+            .header("Last-Event-ID", any_text(), "The id of the last event that is known; without one it begins now.")
+            .no(&[410])
+            .answers_as(200, "text/event-stream", "The events."),
     ]
 }
 

@@ -185,7 +185,6 @@ impl Operation {
     }
 
     /// A status with a document of another media type.
-    #[allow(dead_code, reason = "the live stream and the metrics are described with it")]
     pub fn answers_as(mut self, status: u16, media_type: &str, text: &str) -> Operation {
         let content = json!({media_type: {"schema": {"type": "string"}}});
         self.responses.insert(status.to_string(), json!({"description": text, "content": content}));
@@ -236,6 +235,7 @@ pub(super) fn problems() -> Value {
         (404, "There is no such thing."),
         (408, "The body did not come in time."),
         (409, "It disagrees with the present state; later it may not."),
+        (410, "It was there, and is no more."),
         (412, "It has changed since it was read."),
         (413, "The body is larger than what is read."),
         (415, "The body is of another media type than is expected."),

@@ -9,7 +9,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};
 use axum::http::{HeaderMap, Request, StatusCode};
-use bff::Bff;
+use bff::{Bff, Stream};
 use hyper::body::Body as _;
 use seedwork::Context;
 use seedwork::broker::Embedded;
@@ -28,6 +28,7 @@ use crate::described;
 pub struct Edge {
     pub router: Router,
     pub owner: Handle,
+    pub stream: Stream,
     thread: Option<JoinHandle<Result<(), Stop>>>,
     folder: PathBuf,
     skipped: Arc<AtomicI64>,
@@ -109,6 +110,8 @@ impl Edge {
         )
         .unwrap();
         partitions.iter().for_each(|partition| executor.take(partition).unwrap());
+        let stream = Stream::new(executor.heads());
+        executor.tap(stream.tap());
         let (owner, thread) = owner::start(executor).unwrap();
         let bff = Bff {
             owner: owner.clone(),
@@ -117,8 +120,9 @@ impl Edge {
             chance: Chance::seeded(2),
             plans,
             campaigns: campaign::Settings::default(),
+            stream: stream.clone(),
         };
-        Edge { router: bff.router(), owner, thread: Some(thread), folder, skipped }
+        Edge { router: bff.router(), owner, stream, thread: Some(thread), folder, skipped }
     }
 
     /// Sends a request: `GET /path` or `POST /path`, headers, and a body.

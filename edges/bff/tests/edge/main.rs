@@ -14,6 +14,7 @@ mod reading;
 mod seed_003;
 mod seed_004;
 mod serving;
+mod stream;
 mod streams;
 mod trouble;
 mod why;
