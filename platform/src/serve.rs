@@ -125,6 +125,7 @@ fn edge(owner: &Handle, store: &Path, campaigns: campaign::Settings, stream: Str
         plans: bff::plans(&crate::contexts(campaigns)),
         campaigns,
         stream,
+        files: vec![store.to_owned(), store.with_extension("db-wal")],
     })
 }
 

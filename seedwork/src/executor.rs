@@ -25,6 +25,7 @@ mod flight;
 mod held;
 mod inputs;
 mod keep;
+mod meters;
 mod operate;
 pub mod owner;
 mod run;
@@ -36,6 +37,7 @@ use alarms::Alarms;
 pub use answer::{Ask, CommandRecord, First, Listener, Outcome};
 use held::{Gap, Held, Mark};
 pub use keep::Limits;
+pub use meters::{Histogram, Measured, Meters};
 pub use operate::{Decided, Decision, Letter, Operation, Reading, Undecided, letter_id};
 pub use tap::Tap;
 
@@ -137,6 +139,7 @@ pub struct Executor {
     /// When expired command ids are looked for next.
     forget_due: Duration,
     tap: Option<Box<dyn Tap>>,
+    meters: Arc<Meters>,
     /// Counters since the start.
     pub counters: Counters,
 }
@@ -210,6 +213,7 @@ impl Executor {
             drops: Vec::new(),
             forget_due: Duration::ZERO,
             tap: None,
+            meters: Arc::default(),
             counters: Counters::default(),
         })
     }
@@ -372,7 +376,10 @@ impl Executor {
     /// After an outage: takes its partitions again, or goes on waiting when the store cannot even be told so.
     fn resume(&mut self, now: Duration) -> bool {
         match self.begin_anew() {
-            Ok(()) => self.paused_until = None,
+            Ok(()) => {
+                self.paused_until = None;
+                self.measure_pause();
+            }
             Err(error) => {
                 tracing::error!(%error, "the store still cannot be used: waiting");
                 self.paused_until = Some(now + PAUSE);

@@ -39,6 +39,7 @@ async fn index() -> Json<Value> {
             "stream": "/v1/stream",
             "campaña-comando": "/campa%C3%B1a-comando",
             "campaña-query": "/campa%C3%B1a-query",
+            "metrics": "/metrics",
             "health": "/healthz",
             "readiness": "/readyz",
         },
@@ -53,6 +54,9 @@ async fn healthy() -> Json<Value> {
 async fn ready(State(edge): State<Shared>) -> Result<Response, Problem> {
     if !edge.owner.has_room() {
         return Err(Problem::unavailable("busy", "no command is taken at the moment: too many wait, or the server stops"));
+    }
+    if edge.owner.measured().paused {
+        return Err(Problem::unavailable("store-paused", "the store cannot be written at the moment; the log says why"));
     }
     edge.query(|read| read.select("SELECT 1", &[])).await?;
     document(StatusCode::OK, &json!({"status": "ok"}))

@@ -21,6 +21,11 @@ impl Ids {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).0.now()
     }
 
+    /// The monotonic clock.
+    pub fn monotonic(&self) -> std::time::Duration {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).0.monotonic()
+    }
+
     /// A UUID version 7.
     pub fn fresh(&self) -> String {
         let mut shared = self.0.lock().unwrap_or_else(PoisonError::into_inner);

@@ -35,10 +35,12 @@ mod events;
 mod health;
 mod ids;
 mod message;
+mod metrics;
 pub mod openapi;
 mod operate;
 mod pages;
 mod partners;
+mod patient;
 mod problem;
 mod routes;
 mod sagas;
@@ -52,9 +54,10 @@ pub use asked::{KEY_MAX_CHARS, WAIT_MAX};
 pub use body::BODY_MAX;
 pub use dead_letters::BULK_MAX;
 pub use pages::{LIMIT_DEFAULT, LIMIT_MAX};
+pub use patient::STALLED_MAX;
 pub use problem::{PROBLEM_JSON, Problem};
 pub use sagas::{Plan, plans};
-pub use serve::{Listening, serve};
+pub use serve::{CONNECTIONS_MAX, Listening, serve};
 pub use stream::{HEARTBEAT, SUBSCRIBERS_MAX, Stream};
 pub use submit::FIRST_MAX;
 
@@ -81,6 +84,8 @@ pub struct Bff {
     pub campaigns: campaign::Settings,
     /// What the owner commits, as it does.
     pub stream: Stream,
+    /// The files of the store: what they take is shown.
+    pub files: Vec<std::path::PathBuf>,
 }
 
 /// What all routes share.
@@ -95,6 +100,8 @@ pub(crate) struct Edge {
     pub plans: Vec<Plan>,
     pub campaigns: campaign::Settings,
     pub stream: Stream,
+    requests: metrics::Requests,
+    disk: metrics::Disk,
     pub words: Words,
 }
 
@@ -110,7 +117,7 @@ pub(crate) type Shared = Arc<Edge>;
 impl Bff {
     /// The routes, whole: errors, panics and unknown paths answer as problems.
     pub fn router(self) -> Router {
-        let Bff { owner, read, clock, chance, plans, campaigns, stream } = self;
+        let Bff { owner, read, clock, chance, plans, campaigns, stream, files } = self;
         let words = Words { source: "bff".into(), actor: wire::values::Actor::LOCAL.into(), answer_to: "local".into() };
         let edge = Edge {
             owner,
@@ -123,9 +130,13 @@ impl Bff {
             plans,
             campaigns,
             stream,
+            requests: metrics::Requests::default(),
+            disk: metrics::Disk::new(files),
             words,
         };
-        guarded(routes().router).with_state(Arc::new(edge))
+        let edge = Arc::new(edge);
+        let counted = axum::middleware::from_fn_with_state(edge.clone(), metrics::counted);
+        guarded(routes().router).layer(counted).with_state(edge)
     }
 }
 
@@ -151,6 +162,7 @@ fn routes() -> Routes {
         .merge(streams::routes())
         .merge(commands::routes())
         .merge(stream::routes())
+        .merge(metrics::routes())
         .merge(contracts::seed_003::routes())
         .merge(contracts::seed_004::routes())
 }

@@ -18,8 +18,17 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tower::Service;
 
+use crate::patient::Patient;
+
 /// How long the head of a request may take to come, and a connection may be idle.
-const HEAD_MAX: Duration = Duration::from_secs(75);
+const HEAD_MAX: Duration = Duration::from_secs(30);
+/// Connections at the same time; one more is answered 503 and closed.
+pub const CONNECTIONS_MAX: usize = 8192;
+/// The largest head of a request, in bytes (then 431; a longer path and query than 64 KiB is 414), and about what is buffered of an answer.
+const HEAD_MAX_BYTES: usize = 128 << 10;
+/// What is said to one connection too many, whatever it asks.
+const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/problem+json\r\nretry-after: 1\r\nconnection: close\r\n\
+    content-length: 108\r\n\r\n{\"type\":\"/problems/busy\",\"title\":\"Busy\",\"status\":503,\"code\":\"busy\",\"detail\":\"too many connections are open\"}";
 /// How long requests that are under way may take once the server stops.
 const GRACE: Duration = Duration::from_secs(10);
 
@@ -56,7 +65,7 @@ pub async fn serve(listening: Listening, router: Router, shutdown: impl Future<O
     let Listening { listener, .. } = listening;
     let (stop, stopping) = watch::channel(());
     let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(HEAD_MAX);
+    http.timer(TokioTimer::new()).header_read_timeout(HEAD_MAX).max_buf_size(HEAD_MAX_BYTES);
     let mut shutdown = std::pin::pin!(shutdown);
     loop {
         let accepted = tokio::select! {
@@ -64,6 +73,11 @@ pub async fn serve(listening: Listening, router: Router, shutdown: impl Future<O
             () = &mut shutdown => break,
         };
         match accepted {
+            // One of the receivers is this function's own.
+            Ok((socket, _)) if stop.receiver_count() > CONNECTIONS_MAX => {
+                // What does not fit into the socket's buffer is lost with it: nobody waits for one connection too many.
+                let _said = socket.try_write(FULL);
+            }
             Ok((socket, _)) => {
                 tokio::spawn(connection(http.clone(), socket, router.clone(), stopping.clone()));
             }
@@ -93,7 +107,7 @@ async fn connection(http: http1::Builder, socket: TcpStream, router: Router, mut
         tracing::debug!(%error, "a connection without TCP_NODELAY");
     }
     let service = service_fn(move |request: Request<Incoming>| answer(router.clone(), request));
-    let mut connection = std::pin::pin!(http.serve_connection(TokioIo::new(socket), service));
+    let mut connection = std::pin::pin!(http.serve_connection(TokioIo::new(Patient::new(socket)), service));
     tokio::select! {
         ended = connection.as_mut() => return log(ended),
         _ = stopping.changed() => connection.as_mut().graceful_shutdown(),

@@ -15,7 +15,7 @@ mod sagas;
 mod settings;
 mod started;
 mod stopped;
-mod streams;
 mod streamed;
+mod streams;
 mod support;
 mod trace;

@@ -6,6 +6,7 @@
 //! on what never was. This is the flush pipelining of Johnson et al., *Aether: a scalable approach to logging* (VLDB 2010), §4.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::batch::Batch;
 use super::{Executor, First, Input, PAUSE, Stop, Undecided};
@@ -18,7 +19,9 @@ pub(super) struct Flight {
     pub writes: Arc<Writes>,
     /// The identity map's number of it.
     pub number: u64,
-    inputs: usize,
+    pub inputs: usize,
+    /// When it had been run, on the monotonic clock.
+    pub sealed: Duration,
 }
 
 /// What a lost fence or an unwritable store leaves of a batch.
@@ -38,8 +41,16 @@ impl Executor {
         if let Err(error) = self.store.begin() {
             self.land()?;
             let batch = Batch { firsts: unanswered(inputs), ..Batch::default() };
-            return self
-                .lose(error, vec![Flight { batch, writes: Arc::default(), number: self.identity.batch(), inputs: count }]);
+            return self.lose(
+                error,
+                vec![Flight {
+                    batch,
+                    writes: Arc::default(),
+                    number: self.identity.batch(),
+                    inputs: count,
+                    sealed: self.clock.monotonic(),
+                }],
+            );
         }
         let mut batch = Batch::default();
         self.run_all(inputs, &mut batch, None)?;
@@ -71,7 +82,7 @@ impl Executor {
     fn seal(&mut self, mut batch: Batch, inputs: usize) -> Result<Flight, Stop> {
         let writes = Arc::new(self.writes(&mut batch)?);
         self.identity.sealed(batch.states.iter());
-        Ok(Flight { batch, writes, number: self.identity.batch(), inputs })
+        Ok(Flight { batch, writes, number: self.identity.batch(), inputs, sealed: self.clock.monotonic() })
     }
 
     /// Whether the commit under way must have ended before the next inputs are run: they read what it writes past the identity map,
@@ -112,6 +123,7 @@ impl Executor {
                     ask.listener.first(&First::Unavailable(why.clone()));
                 }
                 self.paused_until = Some(self.clock.monotonic() + PAUSE);
+                self.measure_pause();
             }
             Lost::Again => {
                 self.ask_again(asks);

@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::operate::Reply;
-use super::{Ask, Counters, Executor, Operation, Reading, Stop};
+use super::{Ask, Counters, Executor, Measured, Meters, Operation, Reading, Stop};
 
 /// Commands that may wait for the owner.
 pub const CAPACITY: usize = 4096;
@@ -33,6 +33,7 @@ struct Intake {
 #[derive(Clone)]
 pub struct Handle {
     intake: Arc<Intake>,
+    meters: Arc<Meters>,
 }
 
 /// The queue is full, or the owner is stopping: try again later.
@@ -77,6 +78,16 @@ impl Handle {
         self.order(Order::Readings(answer))
     }
 
+    /// What the owner has done since it started, without asking it.
+    pub fn measured(&self) -> Measured {
+        self.meters.read()
+    }
+
+    /// How many commands wait for it, [`CAPACITY`] at most.
+    pub fn depth(&self) -> usize {
+        self.intake.depth.load(Ordering::Relaxed)
+    }
+
     fn order(&self, order: Order) -> Result<(), Busy> {
         if !self.has_room() {
             return Err(Busy);
@@ -106,7 +117,7 @@ impl Handle {
 /// When the operating system gives no thread.
 pub fn start(executor: Executor) -> std::io::Result<(Handle, JoinHandle<Result<(), Stop>>)> {
     let intake = Arc::new(Intake::default());
-    let handle = Handle { intake: intake.clone() };
+    let handle = Handle { intake: intake.clone(), meters: executor.meters.clone() };
     let thread = std::thread::Builder::new().name("owner".to_owned()).spawn(move || drive(executor, &intake))?;
     Ok((handle, thread))
 }

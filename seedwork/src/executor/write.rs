@@ -176,7 +176,7 @@ impl Executor {
 
     /// What waited for the commit.
     pub(super) fn after(&mut self, flight: Flight) {
-        let Flight { batch, writes, number, .. } = flight;
+        let Flight { batch, writes, number, inputs, sealed } = flight;
         let now = self.clock.monotonic();
         if let Some(tap) = &mut self.tap {
             tap.committed(&writes.log);
@@ -212,8 +212,12 @@ impl Executor {
                 self.wait(saga, ask.listener, now);
             }
         }
+        self.counters.sagas_ended += batch.ended.len() as u64;
+        if !writes.heads.is_empty() {
+            let ended: Vec<_> = batch.ended.iter().map(|ended| &*ended.record).collect();
+            self.measure(inputs, now.saturating_sub(sealed), &ended);
+        }
         for ended in batch.ended {
-            self.counters.sagas_ended += 1;
             self.alarms.forget(&ended.saga);
             self.identity.forget_saga(&ended.saga, number);
             if let Some(listeners) = self.waiters.remove(&ended.saga) {

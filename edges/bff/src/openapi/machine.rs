@@ -18,6 +18,9 @@ fn operations() -> Vec<Operation> {
         get("/readyz", "getReadiness", "Whether it can work")
             .says("It takes commands and can read the store.")
             .answers(200, "Health", "It can."),
+        get("/metrics", "getMetrics", "What there is to see")
+            .says("The text format of Prometheus; docs/operations.md explains each metric.")
+            .answers_as(200, "text/plain", "The metrics."),
         get("/v1/stream", "streamEvents", "Every event as it is committed")
             .says(
                 "Server-sent events: the data of each is its message, the id a place in the log. `retry:` comes first, the comment `:live` \

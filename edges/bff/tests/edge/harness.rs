@@ -121,6 +121,7 @@ impl Edge {
             plans,
             campaigns: campaign::Settings::default(),
             stream: stream.clone(),
+            files: vec![path.clone()],
         };
         Edge { router: bff.router(), owner, stream, thread: Some(thread), folder, skipped }
     }

@@ -7,6 +7,7 @@ mod described;
 mod harness;
 mod idempotency;
 mod if_match;
+mod metrics;
 mod openapi;
 mod operating;
 mod outcomes;

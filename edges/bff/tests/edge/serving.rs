@@ -1,6 +1,7 @@
 //! Over a socket: bytes in, bytes out, and a stop that loses nothing.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use bff::{Listening, serve};
 use serde_json::{Value, json};
@@ -10,6 +11,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::harness::{Edge, campaign};
+use crate::stream::large;
 
 struct Server {
     edge: Edge,
@@ -106,4 +108,52 @@ async fn a_stop_lets_requests_end_and_takes_no_more() {
     assert_eq!(idle.read(&mut [0; 1]).await.unwrap(), 0, "an idle connection is closed");
     server.ended.await.unwrap();
     assert!(TcpStream::connect(server.address).await.is_err(), "nobody listens any more");
+}
+
+#[tokio::test]
+async fn floods_of_headers_and_endless_paths_have_a_clear_status() {
+    let server = Server::start().await;
+    let long = "x".repeat(100_000);
+    let answer = server.exchange(&request(&format!("GET /v1/stream?type={long}"), "")).await;
+    assert_eq!(status(&answer), "414", "{answer}");
+    let flood = format!("GET / HTTP/1.1\r\nhost: alpes\r\nx-flood: {long}{long}\r\n\r\n");
+    assert_eq!(status(&server.exchange(flood.as_bytes()).await), "431");
+    let many: String = (0..500).map(|number| format!("x-{number}: y\r\n")).collect();
+    assert_eq!(status(&server.exchange(format!("GET / HTTP/1.1\r\nhost: alpes\r\n{many}\r\n").as_bytes()).await), "431");
+    let answer = server.exchange(&request(&format!("GET /v1/stream?type={}", "x".repeat(50_000)), "")).await;
+    assert_eq!((status(&answer), &body(&answer)["field"]), ("400", &json!("type")), "{answer:.300}");
+    assert!(answer.len() < 5_000, "what was wrong is not sent back whole");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_sends_its_head_bit_by_bit_is_cut() {
+    let server = Server::start().await;
+    let mut socket = TcpStream::connect(server.address).await.unwrap();
+    socket.write_all(b"GET / HTTP/1.1\r\nhost: al").await.unwrap();
+    // Time is the runtime's own and jumps: what would take half a minute is there at once.
+    let mut rest = Vec::new();
+    let read = tokio::time::timeout(Duration::from_secs(120), socket.read_to_end(&mut rest)).await.expect("it is cut");
+    drop(read);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_takes_nothing_of_what_it_is_sent_is_cut() {
+    let server = Server::start().await;
+    let mut socket = TcpStream::connect(server.address).await.unwrap();
+    socket.write_all(b"GET /v1/stream HTTP/1.1\r\nhost: alpes\r\n\r\n").await.unwrap();
+    while server.edge.stream.subscribers() == 0 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let mut tap = server.edge.stream.tap();
+    for position in 1..=150 {
+        tap.committed(&[large(position)]);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    for _ in 0..10 * bff::STALLED_MAX.as_secs() {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        if server.edge.stream.subscribers() == 0 {
+            return;
+        }
+    }
+    panic!("it holds its place, and what it was to be sent");
 }

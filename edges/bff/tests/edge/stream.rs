@@ -264,7 +264,7 @@ async fn a_wrong_id_or_filter_is_400_and_names_what_is_wrong() {
 }
 
 /// An event of 100 kB that the owner of campaigns commits.
-fn large(position: u64) -> LogRow {
+pub fn large(position: u64) -> LogRow {
     let partition = Partition { context: "campaign".into(), number: 0 };
     let text: Arc<str> = "x".into();
     let envelope = Envelope {
@@ -280,6 +280,7 @@ fn large(position: u64) -> LogRow {
         tenant: None,
         saga: None,
         answer_to: None,
+        expected: None,
     };
     let body = format!("\"{}\"", "y".repeat(100_000));
     let packet = Packet::encode(envelope, "CampaignPaused", body.as_bytes()).unwrap();
