@@ -3,6 +3,7 @@
 //! `cargo run -p seedwork --example command_handler`
 #![allow(clippy::disallowed_types, reason = "derive(AvroSchema) expands to std's HashSet")]
 #![allow(missing_docs, reason = "a program, not a library")]
+#![allow(dead_code, reason = "another example uses this one's business")]
 
 use std::time::Duration;
 
@@ -53,8 +54,12 @@ fn enter(ask: Enter, work: &mut UnitOfWork<'_>) -> Result {
     work.save(lot, [()])
 }
 
+/// The context.
+pub fn contexts() -> Vec<Context> {
+    vec![Context::of::<Parking>().aggregate::<Lot>().command("parking.write", enter)]
+}
+
 pub fn main() {
-    let contexts = || vec![Context::of::<Parking>().aggregate::<Lot>().command("parking.write", enter)];
     let mut world = World::embedded(contexts, 1);
     for car in ["car-1", "car-2", "car-3"] {
         let ticket = world.ask(&Enter { lot: "north".to_owned(), car: car.to_owned() });

@@ -2,13 +2,14 @@
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::StatusCode;
-use axum::response::Response;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
 use serde_json::{Value, json};
 
 use crate::Shared;
 use crate::answer::document;
+use crate::docs::wants_html;
 use crate::problem::Problem;
 use crate::routes::Routes;
 
@@ -16,8 +17,12 @@ pub(crate) fn routes() -> Routes {
     Routes::new().route("/", get(index)).route("/healthz", get(healthy)).route("/readyz", get(ready))
 }
 
-async fn index() -> Json<Value> {
-    Json(json!({
+/// A browser is led to the page that describes the API.
+async fn index(headers: HeaderMap) -> Response {
+    if wants_html(&headers) {
+        return Redirect::to("/docs").into_response();
+    }
+    let index = json!({
         "name": "alpes",
         "links": {
             "campaigns": "/v1/campaigns",
@@ -42,8 +47,12 @@ async fn index() -> Json<Value> {
             "metrics": "/metrics",
             "health": "/healthz",
             "readiness": "/readyz",
+            "docs": "/docs",
+            "description": "/openapi.json",
+            "problems": "/problems",
         },
-    }))
+    });
+    Json(index).into_response()
 }
 
 async fn healthy() -> Json<Value> {

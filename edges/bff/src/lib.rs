@@ -30,6 +30,7 @@ mod campaigns;
 mod commands;
 mod contracts;
 mod dead_letters;
+mod docs;
 mod enrolments;
 mod events;
 mod health;
@@ -149,6 +150,8 @@ fn routes() -> Routes {
     Routes::new()
         .merge(health::routes())
         .merge(openapi::routes())
+        .merge(docs::routes())
+        .merge(problem::pages::routes())
         .merge(campaigns::routes())
         .merge(partners::routes())
         .merge(enrolments::routes())
@@ -171,7 +174,7 @@ fn routes() -> Routes {
 fn guarded<S: Clone + Send + Sync + 'static>(routes: Router<S>) -> Router<S> {
     routes
         .fallback(|| async {
-            Problem::new(StatusCode::NOT_FOUND, "no-such-path", "there is nothing at this path; / lists what there is")
+            Problem::new(StatusCode::NOT_FOUND, "no-such-path", "there is nothing at this path; /docs describes what there is")
         })
         .method_not_allowed_fallback(|| async {
             let why = "this path has no such method; the header Allow lists those that it has";

@@ -13,6 +13,9 @@ use serde::Serialize;
 use serde_json::Value;
 use wire::values::Money;
 
+pub(crate) mod codes;
+pub(crate) mod pages;
+
 /// What a field of a command is called in the request that it came from.
 pub(crate) type Fields = for<'a> fn(&'a str) -> Cow<'a, str>;
 

@@ -8,6 +8,7 @@ mod demo;
 mod disk_full;
 mod doctor;
 mod flushed;
+mod grown;
 mod killed;
 mod load;
 mod measured;

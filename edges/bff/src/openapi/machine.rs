@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::Area;
 use super::operation::{Operation, get};
-use super::schema::{any_id, any_text, object, word};
+use super::schema::{any_id, any_text, list, object, of, word};
 
 pub(super) fn area() -> Area {
     Area { name: "server", text: "Where to begin, and whether it lives.", operations: operations(), schemas: schemas() }
@@ -12,8 +12,30 @@ pub(super) fn area() -> Area {
 
 fn operations() -> Vec<Operation> {
     vec![
-        get("/", "getIndex", "Where to begin").answers(200, "Index", "What there is."),
+        get("/", "getIndex", "Where to begin").answers(200, "Index", "What there is.").moves(303, "A browser is led to `/docs`."),
         get("/openapi.json", "getDescription", "This description").answers(200, "OpenApi", "OpenAPI 3.1."),
+        get("/docs", "getDocs", "The same as a page").answers_as(
+            200,
+            "text/html",
+            "The page, which needs nothing from elsewhere.",
+        ),
+        get("/docs/style.css", "getDocsStyle", "How the page looks").answers_as(200, "text/css", "A style sheet."),
+        get("/docs/script.js", "getDocsScript", "What sends the examples of the page").answers_as(
+            200,
+            "text/javascript",
+            "A script.",
+        ),
+        get("/problems", "listProblems", "Every code of a problem").answers(200, "ProblemCodePage", "All of them.").answers_as(
+            200,
+            "text/html",
+            "A page, for a browser.",
+        ),
+        get("/problems/{code}", "getProblem", "What a code means, and what to do")
+            .says("The `type` of a problem leads here.")
+            .part("code", any_text(), "limit-exceeded", "The code.")
+            .no(&[404])
+            .answers(200, "ProblemCode", "The code.")
+            .answers_as(200, "text/html", "A page, for a browser."),
         get("/healthz", "getHealth", "Whether it lives").answers(200, "Health", "It does."),
         get("/readyz", "getReadiness", "Whether it can work")
             .says("It takes commands and can read the store.")
@@ -43,7 +65,11 @@ fn operations() -> Vec<Operation> {
 
 fn schemas() -> Vec<(&'static str, Value)> {
     let links = json!({"type": "object", "additionalProperties": {"type": "string"}});
+    let text = any_text;
+    let code = object(json!({"type": text(), "code": text(), "title": text(), "means": text(), "remedy": text()}), json!({}));
     vec![
+        ("ProblemCode", code),
+        ("ProblemCodePage", object(json!({"items": list(of("ProblemCode"))}), json!({}))),
         ("Index", object(json!({"name": any_text(), "links": links}), json!({}))),
         ("OpenApi", json!({"type": "object", "required": ["openapi", "info", "paths"]})),
         ("Health", object(json!({"status": word(["ok"])}), json!({}))),

@@ -184,10 +184,16 @@ impl Operation {
         self
     }
 
-    /// A status with a document of another media type.
+    /// A status with a document of another media type, beside one in JSON if that has been said.
     pub fn answers_as(mut self, status: u16, media_type: &str, text: &str) -> Operation {
-        let content = json!({media_type: {"schema": {"type": "string"}}});
-        self.responses.insert(status.to_string(), json!({"description": text, "content": content}));
+        let response = self.responses.entry(status.to_string()).or_insert_with(|| json!({"description": text, "content": {}}));
+        response["content"][media_type] = json!({"schema": {"type": "string"}});
+        self
+    }
+
+    /// A status without a document.
+    pub fn moves(mut self, status: u16, text: &str) -> Operation {
+        self.responses.insert(status.to_string(), json!({"description": text}));
         self
     }
 

@@ -3,6 +3,8 @@
 use serde_json::{Map, Value, json};
 use wire::values::{AMOUNT_MAX_CHARS, ID_MAX_CHARS, ID_MAX_PARTS};
 
+use crate::problem::codes::CODES;
+
 /// The schema of this name.
 pub(super) fn of(name: &str) -> Value {
     json!({"$ref": format!("#/components/schemas/{name}")})
@@ -129,7 +131,7 @@ pub(super) fn common() -> Map<String, Value> {
             "title": any_text(),
             "status": json!({"type": "integer", "minimum": 400, "maximum": 599}),
             "detail": about(any_text(), "what is wrong with this request, and what to do"),
-            "code": about(any_text(), "stable; programs match on it"),
+            "code": about(word(CODES.iter().map(|code| code.code)), "stable; programs match on it"),
         }),
         json!({
             "field": about(any_text(), "the member, parameter or header that it is about"),

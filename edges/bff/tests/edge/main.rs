@@ -11,6 +11,7 @@ mod metrics;
 mod openapi;
 mod operating;
 mod outcomes;
+mod problems;
 mod reading;
 mod seed_003;
 mod seed_004;
