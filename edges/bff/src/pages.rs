@@ -25,6 +25,14 @@ pub(crate) struct Page<T> {
     pub next: Option<String>,
 }
 
+/// A page whose next place anybody may name: a position.
+#[derive(Serialize)]
+pub(crate) struct Positions<T> {
+    pub items: Vec<T>,
+    /// The position after which the next page begins; null when this was the last.
+    pub next: Option<String>,
+}
+
 fn sealed<S: Serializer>(next: &Option<String>, serializer: S) -> Result<S::Ok, S::Error> {
     next.as_deref().map(seal).serialize(serializer)
 }

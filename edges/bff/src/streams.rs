@@ -15,7 +15,7 @@ use crate::answer::{document, json, written};
 use crate::body;
 use crate::message::Message;
 use crate::operate;
-use crate::pages::{self, Page};
+use crate::pages::{self, Page, Positions};
 use crate::problem::Problem;
 use crate::routes::Routes;
 use crate::subscriptions::At;
@@ -141,7 +141,7 @@ async fn rows(State(edge): State<Shared>, Path(id): Parts, uri: Uri) -> Result<R
         let Some(stream) = stream(read, &of)? else { return Ok(None) };
         let page = streams::rows(read, &stream, topic.as_deref(), after, limit)?;
         let next = page.next.map(|next| pages::joined(&next));
-        written(&Page { items: page.items.iter().map(Shown::of).collect(), next }).map(Some)
+        written(&Positions { items: page.items.iter().map(Shown::of).collect(), next }).map(Some)
     });
     found.await?.map(|body| json(StatusCode::OK, body)).ok_or_else(|| unknown(&id))
 }

@@ -51,7 +51,7 @@ fn no(answer: &Answer) -> (u16, &str, &str) {
 async fn a_poisoned_message_is_seen_edited_and_replayed_and_its_saga_completes() {
     let edge = Edge::skipping(contexts());
     let saga = poisoned(&edge, &["c-1"]).await.remove(0);
-    let waiting = edge.get("/v1/waiting").await.json["items"][0].clone();
+    let waiting = edge.until("/v1/waiting", |told| told["items"][0].is_object()).await["items"][0].clone();
     assert_eq!((&waiting["state"], &waiting["attempts"]), (&json!("retrying"), &json!(1)), "{waiting}");
     let early = waiting["id"].as_str().unwrap();
     assert_eq!(edge.get(&format!("/v1/waiting/{early}")).await.json["body"]["name"], "poison");
