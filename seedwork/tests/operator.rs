@@ -224,3 +224,62 @@ fn a_number_of_a_letter_is_never_given_again() {
     let later = world.waiting().remove(0).1.head.number;
     assert!(first.iter().all(|(_, letter)| letter.head.number < later), "an old id means no new letter");
 }
+
+/// Decides while the store crashes at its commit, and starts again. Whether the decision was kept.
+fn crashed(world: &mut World, decision: &Decision) -> bool {
+    let kept = |world: &World| -> i64 {
+        let counts = world.each_store("SELECT count(*) FROM operation", &[]);
+        counts.iter().filter_map(|(_, rows)| rows[0][0].integer()).sum()
+    };
+    let before = kept(world);
+    let mut faults = Faults::default();
+    faults.store.crash = 1;
+    world.set_faults(faults);
+    assert_eq!(code(&world.operate(decision)), "unavailable", "nobody is told what nobody knows: {decision:?}");
+    world.set_faults(Faults::default());
+    world.restart_all();
+    kept(world) > before
+}
+
+#[test]
+fn every_other_decision_too_is_kept_whole_or_not_at_all_when_its_commit_crashes() {
+    let mut outcomes = std::collections::BTreeMap::<&str, (u32, u32)>::new();
+    for seed in 0..8 {
+        for which in ["resolve", "abort", "replay", "edit"] {
+            let mut world = World::embedded(contexts, seed);
+            let (decision, again) = match which {
+                "resolve" => {
+                    let saga = stuck(&mut world);
+                    let (context, reason) = ("harbour".into(), "seen".to_owned());
+                    (Decision::Resolve { context, saga: saga.into(), happened: None, reason }, "saga-ended")
+                }
+                "abort" => {
+                    dead_letters(&mut world);
+                    let (id, _) = world.sagas().remove(0);
+                    let reason = "enough".to_owned();
+                    (Decision::Abort { context: "harbour".into(), saga: id.into(), reason }, "saga-undoing")
+                }
+                _ => {
+                    let (partition, letter) = dead_letters(&mut world).remove(0);
+                    let letter = Letter { number: letter.head.number, revision: Some(letter.revision) };
+                    let body = br#"{"berth":"bomb~x-1","defused":true}"#.to_vec();
+                    if which == "edit" {
+                        (Decision::Edit { partition, letter, body, reason: None }, "letter-changed")
+                    } else {
+                        (Decision::Replay { partition, letters: vec![letter], reason: None }, "done")
+                    }
+                }
+            };
+            let kept = crashed(&mut world, &decision);
+            let outcome = outcomes.entry(which).or_default();
+            if kept {
+                outcome.0 += 1;
+                assert_eq!(code(&world.operate(&decision)), again, "{which}: twice is once");
+            } else {
+                outcome.1 += 1;
+                assert_eq!(code(&world.operate(&decision)), "done", "{which}: it left no trace");
+            }
+        }
+    }
+    assert!(outcomes.values().all(|(kept, lost)| *kept > 0 && *lost > 0), "{outcomes:?}");
+}

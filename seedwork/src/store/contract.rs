@@ -50,9 +50,7 @@ pub fn check(make: Maker<'_>) {
     a_later_epoch_comes_after_the_one_before(make);
     waiting_messages_are_put_changed_and_removed(make);
     a_saga_is_running_until_it_has_ended(make);
-    operating::an_edit_changes_the_bytes_alone(make);
-    operating::a_pause_holds_until_it_is_taken_back(make);
-    operating::the_log_is_dropped_from_its_beginning_and_nothing_else_is(make);
+    operating::check(make);
     a_view_row_is_written_with_its_state(make);
     commands_are_kept_until_they_expire(make);
     what_peek_does_not_know_fetch_brings(make);

@@ -3,7 +3,13 @@
 use super::parts::*;
 use super::*;
 
-pub(super) fn the_log_is_dropped_from_its_beginning_and_nothing_else_is(make: Maker<'_>) {
+pub(super) fn check(make: Maker<'_>) {
+    an_edit_changes_the_bytes_alone(make);
+    a_pause_holds_until_it_is_taken_back(make);
+    the_log_is_dropped_from_its_beginning_and_nothing_else_is(make);
+}
+
+fn the_log_is_dropped_from_its_beginning_and_nothing_else_is(make: Maker<'_>) {
     let mut store = new(make);
     let fence = take(&mut *store, &home()).fence;
     let rows = (1..=6).map(|position| log_row(position, (position > 1).then(|| position - 1), &shop(0))).collect();
@@ -20,7 +26,7 @@ pub(super) fn the_log_is_dropped_from_its_beginning_and_nothing_else_is(make: Ma
     assert_eq!(take(&mut *store, &home()).head, Some(at(6)), "the head stays where it is");
 }
 
-pub(super) fn a_pause_holds_until_it_is_taken_back(make: Maker<'_>) {
+fn a_pause_holds_until_it_is_taken_back(make: Maker<'_>) {
     let mut store = new(make);
     let fence = take(&mut *store, &home()).fence;
     let write = |fence, pause| Writes { heads: vec![head(&home(), fence, 0)], pauses: vec![pause], ..Writes::default() };
@@ -32,7 +38,7 @@ pub(super) fn a_pause_holds_until_it_is_taken_back(make: Maker<'_>) {
     assert!(take(&mut *store, &home()).paused.is_empty());
 }
 
-pub(super) fn an_edit_changes_the_bytes_alone(make: Maker<'_>) {
+fn an_edit_changes_the_bytes_alone(make: Maker<'_>) {
     let mut store = new(make);
     let fence = take(&mut *store, &home()).fence;
     let write = |waiting| Writes { heads: vec![head(&home(), fence, 0)], waiting, ..Writes::default() };
