@@ -225,6 +225,12 @@ fn a_log_that_is_too_large_loses_its_oldest_rows_and_no_saga_minds() {
             let size = size[0][0].integer().unwrap();
             assert!(size < 16_000, "{context} keeps {size} bytes");
         }
+        let sql = "SELECT stream.partition, min(written) FROM log JOIN stream ON stream.id = log.id >> 40 GROUP BY 1";
+        let oldest = world.each_store(sql, &[]).remove(0).1;
+        let oldest: Vec<i64> = oldest.iter().filter_map(|row| row[1].integer()).collect();
+        let apart = oldest.iter().max().unwrap() - oldest.iter().min().unwrap();
+        let one_store = sizes.len() == 1;
+        assert!(!one_store || apart < 60_000_000, "one loses its history before another: {oldest:?}");
         for number in 0..3 {
             world.restart_all();
             world.ask(&crossing(&format!("y-{number}"), "p-1", &["ann"]));

@@ -1,6 +1,7 @@
 //! What the log keeps: rows are dropped from its beginning, a few with each commit, and only those that are relayed and that nothing in
 //! this store still has to take.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::{Executor, Stop, crash, topic};
@@ -26,8 +27,9 @@ impl Default for Limits {
 
 /// Rows that one commit drops at most: more than a full batch writes, so that dropping keeps up.
 const CHUNK: usize = 2_000;
-/// How long nothing is looked for when there was nothing to drop.
+/// How long nothing is looked for when there was nothing to drop, and when there was a little.
 const PAUSE: Duration = Duration::from_secs(10);
+const SHORT: Duration = Duration::from_secs(1);
 
 /// The rows of a partition up to this place are dropped with the next commit.
 pub(super) type Drop = (Partition, Place);
@@ -64,28 +66,34 @@ impl Executor {
             let age = i64::try_from(age.as_micros()).unwrap_or(i64::MAX);
             Some(self.clock.now().saturating_sub(age)).filter(|before| *before > 0)
         });
-        let mut drops = Vec::new();
-        let mut dropped = 0;
+        // The oldest of all partitions go first, so none loses its history for another's sake.
+        let mut candidates = Vec::new();
         for index in 0..self.held.len() {
             let Some(free) = self.free(index)? else { continue };
-            let Some(partition) = self.held.get(index).map(|held| held.partition.clone()) else { continue };
-            let left = CHUNK.saturating_sub(dropped);
-            let rows = self.store.oldest(&partition, left).map_err(crash)?;
-            let mut last = None;
-            for (place, written, bytes) in rows {
-                let old = before.is_some_and(|before| written < before);
-                if place > free || !(old || surplus > 0) {
-                    break;
-                }
-                surplus = surplus.saturating_sub(bytes);
-                (last, dropped) = (Some(place), dropped + 1);
+            let Some(held) = self.held.get(index) else { continue };
+            let rows = self.store.oldest(&held.partition, CHUNK).map_err(crash)?;
+            let rows = rows.into_iter().take_while(|(place, ..)| *place <= free);
+            candidates.extend(rows.map(|(place, written, bytes)| (written, index, place, bytes)));
+        }
+        candidates.sort_unstable();
+        let mut last: BTreeMap<usize, Place> = BTreeMap::new();
+        let mut dropped = 0;
+        for (written, index, place, bytes) in candidates.into_iter().take(CHUNK) {
+            if surplus == 0 && !before.is_some_and(|before| written < before) {
+                break;
             }
-            drops.extend(last.map(|place| (partition, place)));
+            surplus = surplus.saturating_sub(bytes);
+            last.insert(index, place);
+            dropped += 1;
         }
-        if drops.is_empty() {
-            self.trim_due = now + PAUSE;
-        }
-        self.drops = drops;
+        let of = |(index, place): (usize, Place)| Some((self.held.get(index)?.partition.clone(), place));
+        self.drops = last.into_iter().filter_map(of).collect();
+        // What is full is followed by the next at once.
+        self.trim_due = match dropped {
+            0 => now + PAUSE,
+            CHUNK => now,
+            _ => now + SHORT,
+        };
         Ok(())
     }
 
