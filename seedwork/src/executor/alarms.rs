@@ -7,8 +7,29 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::message::{Envelope, Packet};
 use crate::saga::engine::{self, Input, Phase, Progress, Run, Shape, Stage};
 use crate::store::Partition;
+
+/// What moves a saga without a message: an alarm, an operator.
+pub(super) fn own_cause(saga: &Arc<str>, now: i64) -> Packet {
+    let envelope = Envelope {
+        id: format!("alarm/{saga}").into(),
+        source: "alarm".into(),
+        kind: "alarm".into(),
+        key: saga.clone(),
+        time: now,
+        trace: None,
+        correlation: saga.clone(),
+        causation: Some(saga.clone()),
+        actor: "system".into(),
+        tenant: None,
+        saga: None,
+        answer_to: None,
+        expected: None,
+    };
+    Packet::bare(envelope)
+}
 
 /// One alarm that went off.
 #[derive(Clone, Debug, PartialEq)]

@@ -214,7 +214,7 @@ impl Executor {
     }
 
     fn alarm_input(&mut self, alarm: &alarms::Alarm, received: i64, seed: u64, partition: usize, batch: &mut Batch) -> bool {
-        let packet = Arc::new(own_cause(&alarm.saga, received));
+        let packet = Arc::new(alarms::own_cause(&alarm.saga, received));
         let moved = self.with_work(partition, &packet, received, seed, |work| work.move_saga(&alarm.saga, alarm.input.clone()));
         match moved {
             Ok((Verdict::Done, changes)) => self.apply(changes, partition, &packet, received, batch),
@@ -389,26 +389,6 @@ impl Executor {
         };
         Ok((verdict, work.changes))
     }
-}
-
-/// What moves a saga without a message: an alarm, an operator.
-pub(super) fn own_cause(saga: &Arc<str>, now: i64) -> Packet {
-    let envelope = Envelope {
-        id: format!("alarm/{saga}").into(),
-        source: "alarm".into(),
-        kind: "alarm".into(),
-        key: saga.clone(),
-        time: now,
-        trace: None,
-        correlation: saga.clone(),
-        causation: Some(saga.clone()),
-        actor: "system".into(),
-        tenant: None,
-        saga: None,
-        answer_to: None,
-        expected: None,
-    };
-    Packet::bare(envelope)
 }
 
 fn answered(work: &mut UnitOfWork<'_>, packet: &Packet) -> Result {

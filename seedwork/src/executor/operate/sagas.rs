@@ -5,8 +5,8 @@ use std::sync::Arc;
 use super::{Decided, Decision, Operation, Step, Undecided};
 use crate::command::Refusal;
 use crate::executor::Executor;
+use crate::executor::alarms::own_cause;
 use crate::executor::batch::{Batch, Verdict};
-use crate::executor::run::own_cause;
 use crate::identity::Live;
 use crate::saga::engine::{Input, Move};
 
