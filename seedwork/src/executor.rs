@@ -416,11 +416,6 @@ fn topic(context: &str, role: Role) -> Arc<str> {
 }
 
 impl Executor {
-    /// Which partitions it owns.
-    pub fn partitions(&self) -> Vec<Partition> {
-        self.held.iter().map(|held| held.partition.clone()).collect()
-    }
-
     /// Whether nothing is left to do but what time will bring.
     pub fn idle(&self) -> bool {
         self.flight.is_none() && self.asks.is_empty() && self.heard.is_empty() && self.operations.is_empty()

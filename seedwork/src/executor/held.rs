@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use super::Executor;
 use crate::inbox::Lanes;
 use crate::log::Relay;
 use crate::store::{Destination, Partition, Place, Place0, Route};
@@ -36,4 +37,11 @@ pub(super) struct Held {
     /// What an operator has told it not to read.
     pub paused: BTreeSet<Destination>,
     pub relay: Relay,
+}
+
+impl Executor {
+    /// Which partitions it owns.
+    pub fn partitions(&self) -> Vec<Partition> {
+        self.held.iter().map(|held| held.partition.clone()).collect()
+    }
 }

@@ -79,7 +79,7 @@ impl Executor {
         let mut last: BTreeMap<usize, Place> = BTreeMap::new();
         let mut dropped = 0;
         for (written, index, place, bytes) in candidates.into_iter().take(CHUNK) {
-            if surplus == 0 && !before.is_some_and(|before| written < before) {
+            if surplus == 0 && before.is_none_or(|before| written >= before) {
                 break;
             }
             surplus = surplus.saturating_sub(bytes);

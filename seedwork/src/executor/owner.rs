@@ -13,7 +13,6 @@ use super::{Ask, Counters, Executor, Measured, Meters, Operation, Reading, Stop}
 /// Commands that may wait for the owner.
 pub const CAPACITY: usize = 4096;
 
-#[expect(clippy::large_enum_variant, reason = "nearly every order is a command, and a box would be one more allocation for each")]
 enum Order {
     Ask(Ask),
     Operation(Operation, Reply),

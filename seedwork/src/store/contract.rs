@@ -49,7 +49,6 @@ pub fn check(make: Maker<'_>) {
     the_log_is_read_in_order_in_pieces_and_by_destination(make);
     a_later_epoch_comes_after_the_one_before(make);
     waiting_messages_are_put_changed_and_removed(make);
-    a_saga_is_running_until_it_has_ended(make);
     operating::check(make);
     a_view_row_is_written_with_its_state(make);
     commands_are_kept_until_they_expire(make);
@@ -334,35 +333,6 @@ fn waiting_messages_are_put_changed_and_removed(make: Maker<'_>) {
     assert_eq!(store.waiting(&other(), 2), Ok(None), "a number counts in its partition");
     let heads: Vec<WaitingHead> = take(&mut *store, &home()).waiting;
     assert_eq!(heads, [dead, waiting(10, None).head], "in the order of arrival");
-}
-
-fn a_saga_is_running_until_it_has_ended(make: Maker<'_>) {
-    let mut store = new(make);
-    let fence = take(&mut *store, &home()).fence;
-    let go = |store: &mut dyn Subject, writes: Writes| commit(store, Writes { heads: vec![head(&home(), fence, 0)], ..writes });
-    for id in ["car-1~a", "car-2~b", "car-3~c", "car-4~d", "car-5~e", "car-6~f"] {
-        go(&mut *store, saga(id, 1, "running"));
-    }
-    go(&mut *store, saga("car-5~e", 2, "stuck"));
-    go(&mut *store, saga("car-6~f", 2, "undone-with-exceptions"));
-    go(&mut *store, saga("car-1~a", 2, "undoing"));
-    go(&mut *store, saga("car-2~b", 2, "completed"));
-    go(&mut *store, saga("car-3~c", 2, "undone"));
-    assert_eq!(peek(&mut *store, Table::Saga, "car-1~a").map(|row| (row.version, row.body)), Some((2, body("car-1~a", 2))));
-    assert_eq!(
-        peek(&mut *store, Table::Start, "car-1~a").map(|row| row.body),
-        Some(body("car-1~a", 0)),
-        "written once, at the start"
-    );
-    let sql = "SELECT line, entries FROM saga_log WHERE saga = $1 ORDER BY line";
-    let lines = store.select(sql, &["car-1~a".into()]).expect("the log of a saga can be read");
-    assert_eq!(
-        lines,
-        [1, 2].map(|version| vec![version.into(), text(&body("car-1~a", 100 + u64::try_from(version).unwrap_or(0)))])
-    );
-    let running: Vec<String> = take(&mut *store, &home()).running.iter().map(ToString::to_string).collect();
-    assert_eq!(running, ["car-1~a", "car-4~d", "car-5~e"]);
-    assert!(take(&mut *store, &other()).running.is_empty());
 }
 
 fn a_view_row_is_written_with_its_state(make: Maker<'_>) {
