@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use seedwork::clock::{Clock, SystemClock};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use ureq::http::Method;
 
 use crate::bench::server::Server;
@@ -118,7 +119,7 @@ fn tell(client: &Client, json: bool, own: Option<&Client>) -> Result<(), Trouble
     let (base, url) = (client.base(), own.map_or_else(String::new, |own| format!(" --url {}", own.base())));
     print::line(&format!(
         "\nLook next:\n  alpes sagas list{url}\n  alpes sagas show demo-bloqueada{url}\n  alpes doctor{url}\n  \
-         curl {base}/v1/campaigns/demo-cosecha\n  curl {base}/v1/brands/demo-cafe-sierra/accounts/COP"
+         curl {base}/v1/campaigns/demo-cosecha\n  curl '{base}/v1/events?campaign=demo-cosecha'\n  curl {base}/v1/brands/demo-cafe-sierra/accounts/COP"
     ));
     Ok(())
 }
@@ -181,16 +182,21 @@ impl Step {
     fn take(&self, client: &Client, story: &Story) -> Result<(), Trouble> {
         let (method, path, body) = match self {
             Step::Ban(partner) => (Method::POST, format!("/v1/partners/{partner}/ban"), None),
-            Step::Block(partner) => {
-                (Method::POST, "/v1/blocks".to_owned(), Some(serde_json::json!({"partner": partner}).to_string()))
-            }
+            Step::Block(partner) => (Method::POST, "/v1/blocks".to_owned(), Some(json!({"partner": partner}).to_string())),
             Step::Limit(limit) => {
                 let path = format!("/v1/brands/{}/accounts/{}", story.brand, story.currency);
-                (Method::PUT, path, Some(serde_json::json!({"limit": limit}).to_string()))
+                (Method::PUT, path, Some(json!({"limit": limit}).to_string()))
+            }
+            Step::Event(partner, own, kind, value) => {
+                let enrolment = format!("{partner}~{}", story.id);
+                let value = value.map(|amount| json!({"amount": amount, "currency": story.currency}));
+                let id = format!("{enrolment}~{own}");
+                let body = json!({"id": id, "enrolment": enrolment, "kind": kind, "value": value});
+                (Method::POST, "/v1/events".to_owned(), Some(body.to_string()))
             }
             Step::Do(verb) => (Method::POST, format!("/v1/campaigns/{}/{verb}", story.id), None),
             Step::Cancel(reason) => {
-                let body = serde_json::json!({"reason": reason}).to_string();
+                let body = json!({"reason": reason}).to_string();
                 (Method::POST, format!("/v1/campaigns/{}/cancel", story.id), Some(body))
             }
         };

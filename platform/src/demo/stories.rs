@@ -29,6 +29,8 @@ pub(super) enum Step {
     Block(&'static str),
     /// The brand's limit in the story's currency is set.
     Limit(&'static str),
+    /// Something happened in a partner's enrolment: who, the event's own part of its id, what, and its worth, if any.
+    Event(&'static str, &'static str, &'static str, Option<&'static str>),
     /// The campaign is paused, resumed or finished.
     Do(&'static str),
     /// The campaign is cancelled, with a reason.
@@ -52,11 +54,16 @@ pub(super) const STORIES: &[Story] = &[
         id: "demo-cosecha",
         brand: "demo-cafe-sierra",
         currency: "COP",
-        shows: "all of it happens",
+        shows: "all of it happens; a click and two sales follow",
         name: "Cosecha de la Sierra Nevada",
         amount: "48000000.00",
         people: &["demo-valentina", "demo-sabores", "demo-camilo"],
         before: &[Step::Limit("200000000.00")],
+        after: &[
+            Step::Event("demo-valentina", "visita", "click", None),
+            Step::Event("demo-valentina", "compra", "conversion", Some("120000.00")),
+            Step::Event("demo-sabores", "compra", "conversion", Some("85000.00")),
+        ],
         ..PLAIN
     },
     Story {

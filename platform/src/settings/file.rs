@@ -108,12 +108,7 @@ impl Reader<'_> {
                     DeValue::Array(_) => "a list",
                     DeValue::Table(_) => "a section",
                 };
-                let kind = if matches!(form, Form::Text(..)) { "a text" } else { "that, without quotes" };
-                let why = format!(
-                    "{} is {found}, but it has to be {form}; in this file {kind}, such as {}",
-                    setting.key,
-                    written(setting)
-                );
+                let why = format!("{} is {found}, but it has to be {form}, written such as {}", setting.key, written(setting));
                 return Err(self.wrong(value.span().start, &why));
             }
         };
@@ -197,7 +192,7 @@ mod tests {
         let told = wrong("\nport = \"80\"");
         assert!(told.starts_with("f.toml:2: port is a text, but it has to be a whole number from 0 to 65535"), "{told}");
         assert!(told.ends_with("such as port = 8000"), "{told}");
-        assert!(wrong("data = 3").ends_with("a text, such as data = \"alpes-data\""));
+        assert!(wrong("data = 3").ends_with("it has to be a directory, written such as data = \"alpes-data\""));
         assert!(wrong("trust_network = 1").ends_with("such as trust_network = false"));
         assert!(wrong("workers = 1.5").contains("a number with a point"));
     }

@@ -42,6 +42,9 @@ fn it_makes_one_saga_of_each_outcome_and_nothing_new_the_second_time() {
     }
     // Whether the cancel came in time is a race; what it leads to is not.
     assert_eq!(story(&told, "demo-interrumpida")["status"], "cancelled", "{told}");
+    let events = ask(server.address, "GET", "/v1/events?campaign=demo-cosecha", "").body;
+    let kinds = |kind: &str| events["items"].as_array().map(|all| all.iter().filter(|event| event["kind"] == kind).count());
+    assert_eq!((kinds("click"), kinds("conversion")), (Some(1), Some(2)), "{events}");
     let sagas = ask(server.address, "GET", "/v1/sagas?limit=200", "").body;
 
     let again = demo(&folder, &["--json"]).json();
