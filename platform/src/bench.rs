@@ -1,7 +1,7 @@
 //! The measurements: `alpes bench`. A server process of its own, full durability, driven over HTTP from one light thread in this one.
 //!
 //! `load` says what is asked, `client` asks it, `drive` has many clients ask and measures, `machine` reads what it cost,
-//! `server` is the server that is measured, `report` prints.
+//! `server` is the server that is measured, `stream` subscribes, `report` prints.
 
 use std::io::Write;
 use std::path::Path;
@@ -16,6 +16,7 @@ mod load;
 pub(crate) mod machine;
 mod report;
 pub(crate) mod server;
+mod stream;
 
 use crate::Trouble;
 use crate::cli::{Bench, Common, Rows, Sagas};
@@ -55,6 +56,7 @@ pub(crate) fn run(what: Bench) -> Result<(), Trouble> {
         Bench::Sagas { common, rows, load } => Bencher::new(common)?.sagas(&rows, load),
         Bench::Commands { common, rows } => Bencher::new(common)?.commands(&rows),
         Bench::FanOut { common, participants, rounds } => Bencher::new(common)?.fan_out(participants.into(), rounds.into()),
+        Bench::Stream { common, subscribers, rate, seconds } => Bencher::new(common)?.stream(&subscribers, rate, seconds),
         Bench::Memory { common, campaigns } => Bencher::new(common)?.memory(campaigns),
     }
 }
@@ -179,6 +181,43 @@ impl Bencher {
             rows.push(row);
         }
         self.finish("fan-out", &rows)
+    }
+
+    fn stream(&self, subscribers: &[u16], rate: u16, seconds: u64) -> Result<(), Trouble> {
+        #[derive(Serialize)]
+        struct Row {
+            subscribers: u16,
+            events: usize,
+            p50_ms: f64,
+            p99_ms: f64,
+            max_ms: f64,
+            resident_mb: Option<f64>,
+        }
+        self.title(&format!(
+            "Events on subscribers' sockets, from their batch's writing (the fsync included), {rate} sagas a second"
+        ));
+        let mut rows = Vec::new();
+        for subscribers in subscribers {
+            let server = self.server(&format!("stream-{subscribers}"))?;
+            let latencies = stream::listen(server.address, &Load::campaigns(&self.run, 1), *subscribers, rate, seconds)?;
+            let row = Row {
+                subscribers: *subscribers,
+                events: latencies.len(),
+                p50_ms: report::percentile(&latencies, 50),
+                p99_ms: report::percentile(&latencies, 99),
+                max_ms: report::percentile(&latencies, 100),
+                resident_mb: server.gauge.memory().map(|(now, _)| now as f64 / 1024.0),
+            };
+            if !self.common.json {
+                let memory = row.resident_mb.map_or("n/a".to_owned(), |mb| format!("{mb:.1}"));
+                say(&format!(
+                    "{:>5} subscribers {:>9} events, p50 {:>7.2} ms, p99 {:>7.2} ms, worst {:>7.2} ms, the server's memory {memory} MB",
+                    row.subscribers, row.events, row.p50_ms, row.p99_ms, row.max_ms
+                ));
+            }
+            rows.push(row);
+        }
+        self.finish("stream", &rows)
     }
 
     fn memory(&self, campaigns: u64) -> Result<(), Trouble> {

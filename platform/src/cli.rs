@@ -92,6 +92,20 @@ pub enum Bench {
         #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=1000))]
         rounds: u16,
     },
+    /// Subscribers of the live stream: how soon events are on their sockets, and what they take of the server's memory
+    Stream {
+        #[command(flatten)]
+        common: Common,
+        /// Subscribers, a row for each number
+        #[arg(long, value_delimiter = ',', default_value = "100,1000", value_parser = clap::value_parser!(u16).range(1..=4000))]
+        subscribers: Vec<u16>,
+        /// Sagas a second; each says six events
+        #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=2000))]
+        rate: u16,
+        /// How long each row is measured
+        #[arg(long, default_value_t = 10, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=3600))]
+        seconds: u64,
+    },
     /// Memory of the server after so many campaigns
     Memory {
         #[command(flatten)]

@@ -67,7 +67,7 @@ impl Row {
 }
 
 /// The smallest latency that so many of 100 do not exceed, in milliseconds; of sorted microseconds.
-fn percentile(sorted: &[u32], percent: usize) -> f64 {
+pub fn percentile(sorted: &[u32], percent: usize) -> f64 {
     let place = (sorted.len() * percent).div_ceil(100).max(1) - 1;
     sorted.get(place).map_or(0.0, |micros| f64::from(*micros) / 1000.0)
 }

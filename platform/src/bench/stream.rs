@@ -1,0 +1,97 @@
+//! Subscribers of the live stream: how soon after its commit an event is on each one's socket, and what the server holds for them.
+
+use std::cell::RefCell;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::Duration;
+
+use seedwork::clock::{Clock, SystemClock};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::task::LocalSet;
+
+use super::client::{Connection, find};
+use super::load::{FIRST, Load};
+use crate::trouble::Trouble;
+
+/// The longest line of the stream that is looked at, in bytes: longer ones are not of this load.
+const LINE_MAX: usize = 64 << 10;
+const TIME: &[u8] = b"\"time\":";
+
+/// Lets so many subscribers listen while `rate` sagas a second run for so many seconds. How long after it was written each event was
+/// there, in sorted microseconds: the time stands in the event, and is that of its batch before the commit, so the fsync is included.
+///
+/// # Errors
+/// When a connection breaks, or an answer is not as expected.
+pub fn listen(server: SocketAddr, load: &Load, subscribers: u16, rate: u16, seconds: u64) -> Result<Vec<u32>, Trouble> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Trouble::new(format!("cannot start the generator ({error})")))?;
+    let latencies = Rc::new(RefCell::new(Vec::new()));
+    LocalSet::new()
+        .block_on(&runtime, async {
+            let mut readers = Vec::new();
+            for _ in 0..subscribers {
+                let mut socket = TcpStream::connect(server).await.map_err(|error| format!("cannot connect: {error}"))?;
+                let request = b"GET /v1/stream HTTP/1.0\r\nHost: localhost\r\n\r\n";
+                socket.write_all(request).await.map_err(|error| format!("cannot send: {error}"))?;
+                readers.push(tokio::task::spawn_local(read(socket, latencies.clone())));
+            }
+            ask(server, load.clone(), rate, seconds).await?;
+            // What was said last is on its way.
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            match readers.into_iter().find(|reader| reader.is_finished()) {
+                Some(ended) => Err(ended.await.unwrap_or_else(|error| error.to_string())),
+                None => Ok(()),
+            }
+        })
+        .map_err(Trouble::new)?;
+    let mut latencies = latencies.take();
+    latencies.sort_unstable();
+    Ok(latencies)
+}
+
+/// One client that asks at this rate, and a little less when the server needs longer.
+async fn ask(server: SocketAddr, mut load: Load, rate: u16, seconds: u64) -> Result<(), String> {
+    let mut connection = Connection::open(server).await?;
+    for request in load.before.clone() {
+        connection.ask(&request).await?;
+    }
+    let mut pace = tokio::time::interval(Duration::from_secs(1) / u32::from(rate));
+    for number in 0..u64::from(rate) * seconds {
+        pace.tick().await;
+        let (request, expected) = load.numbered(FIRST + number);
+        let request = request.to_vec();
+        expected.check(&connection.ask(&request).await?)?;
+    }
+    Ok(())
+}
+
+/// Reads until the server ends it, which it should not; why it did.
+async fn read(mut socket: TcpStream, latencies: Rc<RefCell<Vec<u32>>>) -> String {
+    let clock = SystemClock::default();
+    let mut buffer = Vec::with_capacity(LINE_MAX);
+    let mut told = Vec::new();
+    loop {
+        match socket.read_buf(&mut buffer).await {
+            Ok(0) => return format!("a subscriber was cut: {}", String::from_utf8_lossy(&told)),
+            Ok(_) => {}
+            Err(error) => return format!("a subscriber's connection broke: {error}"),
+        }
+        let now = clock.now();
+        let mut from = 0;
+        while let Some(end) = buffer.get(from..).and_then(|rest| rest.iter().position(|byte| *byte == b'\n')) {
+            let line = &buffer[from..from + end];
+            from += end + 1;
+            if let Some(at) = find(line, TIME).filter(|_| line.starts_with(b"data: ")) {
+                let digits = line[at + TIME.len()..].iter().take_while(|byte| byte.is_ascii_digit());
+                let time = digits.fold(0_i64, |number, digit| number * 10 + i64::from(digit - b'0'));
+                latencies.borrow_mut().push(u32::try_from(now - time).unwrap_or(0));
+            } else if !line.is_empty() {
+                told = line.to_vec();
+            }
+        }
+        buffer.drain(..from);
+    }
+}
