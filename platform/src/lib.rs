@@ -84,6 +84,10 @@ pub(crate) fn log(settings: &Settings) -> Result<(), Trouble> {
     let filter = EnvFilter::try_new(settings.log_level.to_string())
         .map_err(|error| Trouble::new(format!("log.level is not understood ({error})")))?;
     let ansi = std::io::IsTerminal::is_terminal(&std::io::stderr());
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(ansi).init();
+    let told = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match settings.log_format {
+        settings::LogFormat::Text => told.with_ansi(ansi).init(),
+        settings::LogFormat::Json => told.json().flatten_event(true).with_current_span(false).with_span_list(false).init(),
+    }
     Ok(())
 }

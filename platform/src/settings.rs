@@ -27,7 +27,7 @@ mod values;
 pub use flags::{ClientFlags, EveryFlag, ServerFlags};
 pub use resolve::{Origin, Resolved};
 pub use show::{Show, show};
-pub use values::{Address, Levels, Maybe, Period, Size};
+pub use values::{Address, Levels, LogFormat, Maybe, Period, Size};
 
 use wire::values::Actor;
 
@@ -155,7 +155,8 @@ settings! {
     Server "not_yet" not_yet: Period = "30s", Form::Text("TIME", "a time such as 500ms, 10s, 5m, 12h or 30d"), "How long a message may wait for what it names to be known before it is refused";
     Server "log.keep_age" log_keep_age: Maybe<Period> = "none", Form::Text("TIME", "a time such as 12h or 30d, or none"), "How old a row of the log may become; none keeps all";
     Server "log.keep_size" log_keep_size: Maybe<Size> = "none", Form::Text("SIZE", "a size such as 500MB or 20GB, or none"), "About how large the log's messages may become together; none keeps all";
-    Everyone "log.level" log_level: Levels = "warn", Form::Text("LEVEL", "error, warn, info, debug, trace or off, or target=level, several with commas between"), "What is told on the standard error";
+    Everyone "log.level" log_level: Levels = "warn", Form::Text("LEVEL", "error, warn, info, debug, trace or off, or target=level, several with commas between"), "What is told on the standard error; http=info tells each request";
+    Everyone "log.format" log_format: LogFormat = "text", Form::Text("FORMAT", "text or json"), "How it is told: for people, or as JSON, an object a line";
 }
 
 #[cfg(test)]

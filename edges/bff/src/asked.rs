@@ -19,7 +19,7 @@ const KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const ACTOR: HeaderName = HeaderName::from_static("alpes-actor");
 const PREFER: HeaderName = HeaderName::from_static("prefer");
 const SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
-const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+pub(crate) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// See the module's text.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -110,7 +110,7 @@ fn actor(value: &HeaderValue) -> Result<Actor, Problem> {
 }
 
 /// A W3C trace context, passed on as it came; one that is not valid is as good as none (W3C Trace Context §3.2.2).
-fn trace(value: &HeaderValue) -> Option<Arc<str>> {
+pub(crate) fn trace(value: &HeaderValue) -> Option<Arc<str>> {
     let text = value.to_str().ok()?;
     let mut parts = text.split('-');
     let mut part = |length: usize| {

@@ -26,6 +26,14 @@ impl Ids {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).0.monotonic()
     }
 
+    /// A W3C trace context that begins here: both its ids are of chance.
+    pub fn trace(&self) -> String {
+        let mut shared = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // Neither may be all zeros.
+        let mut bits = || shared.1.bits() | 1;
+        format!("00-{:016x}{:016x}-{:016x}-01", bits(), bits(), bits())
+    }
+
     /// A UUID version 7.
     pub fn fresh(&self) -> String {
         let mut shared = self.0.lock().unwrap_or_else(PoisonError::into_inner);

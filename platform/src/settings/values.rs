@@ -78,6 +78,26 @@ impl fmt::Display for Address {
     }
 }
 
+/// How the log is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// Lines for people.
+    Text,
+    /// An object a line.
+    Json,
+}
+
+impl FromStr for LogFormat {
+    type Err = String;
+    fn from_str(text: &str) -> Result<LogFormat, String> {
+        match text {
+            "text" => Ok(LogFormat::Text),
+            "json" => Ok(LogFormat::Json),
+            _ => Err(format!("{text:?} is no format of a log")),
+        }
+    }
+}
+
 /// What is told, as `tracing-subscriber` writes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Levels(String);

@@ -62,3 +62,28 @@ fn port_and_directory_come_from_the_environment_too() {
     assert_eq!(ask(server.address, "GET", "/v1/campaigns", "").status, 200);
     assert!(folder.store().exists());
 }
+
+#[test]
+fn the_log_is_json_with_the_trace_of_each_request_when_asked_for() {
+    let folder = Folder::new();
+    let mut command = alpes(&folder.data());
+    command.args(["--log-format", "json", "--log-level", "warn,http=info"]);
+    let server = Server::listening(command, &folder);
+    let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
+    let header = format!("traceparent: 00-{trace}-00f067aa0ba902b7-01\r\n");
+    let mut client = super::support::Client::open(server.address).expect("it listens");
+    let blocked = client.ask("POST", "/v1/blocks", &header, r#"{"partner":"p-1"}"#).expect("an answer");
+    assert_eq!(blocked.status, 201, "{blocked:?}");
+    assert_eq!(client.ask("GET", "/v1/campaigns/c-1", "", "").expect("an answer").status, 404);
+    let lines: Vec<serde_json::Value> = super::support::until("both are told", || {
+        let told = server.error();
+        let lines: Vec<_> = told.lines().map(|line| serde_json::from_str(line).expect("a line is JSON")).collect();
+        (lines.len() >= 2).then_some(lines)
+    });
+    assert_eq!(
+        (&lines[0]["trace_id"], &lines[0]["status"], &lines[0]["route"]),
+        (&trace.into(), &201.into(), &"/v1/blocks".into())
+    );
+    let made = lines[1]["trace_id"].as_str().expect("a trace");
+    assert!(made.len() == 32 && made != trace, "one that brings none gets one: {}", lines[1]);
+}

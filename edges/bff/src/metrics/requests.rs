@@ -5,12 +5,14 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::extract::{MatchedPath, Request, State};
+use axum::http::HeaderValue;
 use axum::middleware::Next;
 use axum::response::Response;
 use seedwork::executor::Histogram;
 
 use super::text::Text;
 use crate::Shared;
+use crate::asked::{TRACEPARENT, trace};
 
 /// Upper bounds of the time that a request takes, in microseconds.
 const BOUNDS: &[u64] = &[500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 1_000_000, 2_500_000, 10_000_000];
@@ -55,14 +57,28 @@ impl Requests {
     }
 }
 
-/// Counts a request.
-pub(crate) async fn counted(State(edge): State<Shared>, request: Request, next: Next) -> Response {
+/// Counts a request, and tells it to the log (target `http`) when that is wanted. Then each has a trace, its own or a new one, which goes
+/// with whatever it causes.
+pub(crate) async fn counted(State(edge): State<Shared>, mut request: Request, next: Next) -> Response {
+    let told = tracing::enabled!(target: "http", tracing::Level::INFO).then(|| {
+        let trace = request.headers().get(TRACEPARENT).and_then(trace).unwrap_or_else(|| edge.ids.trace().into());
+        if let Ok(value) = HeaderValue::from_str(&trace) {
+            request.headers_mut().insert(TRACEPARENT, value);
+        }
+        (trace, request.uri().path().to_owned())
+    });
     let began = edge.ids.monotonic();
     let route = request.extensions().get::<MatchedPath>().cloned();
     let method = request.method().clone();
     let response = next.run(request).await;
     let took = edge.ids.monotonic().saturating_sub(began);
     let route = route.as_ref().map_or("other", MatchedPath::as_str);
-    edge.requests.count(route, method.as_str(), response.status().as_u16(), took);
+    let status = response.status().as_u16();
+    edge.requests.count(route, method.as_str(), status, took);
+    if let Some((trace, path)) = told {
+        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        let trace_id = trace.get(3..35).unwrap_or_default();
+        tracing::info!(target: "http", %method, path, route, status, micros, trace_id, "answered");
+    }
     response
 }
