@@ -47,7 +47,7 @@ pub struct SagaRecord {
     pub stuck: bool,
     /// The folded log.
     pub run: Run,
-    /// The log's latest lines. Written by [`Live::body`], which has them as JSON already.
+    /// The log's latest lines. Written beside it, where they stand as JSON already.
     #[serde(default, skip_serializing)]
     pub log: Vec<LogLine>,
 }

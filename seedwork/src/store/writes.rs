@@ -23,7 +23,7 @@ pub struct HeadWrite {
 /// A state to write.
 #[derive(Clone, Debug)]
 pub struct StateWrite {
-    /// The index in [`Schema::states`].
+    /// The index in [`Schema::states`](super::Schema::states).
     pub table: usize,
     /// The aggregate's id.
     pub id: Box<str>,
