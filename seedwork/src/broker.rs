@@ -6,6 +6,8 @@ use crate::store::{Destination, LogRow, Partition, Place, Place0, Route, Store, 
 
 pub mod contract;
 pub mod embedded;
+#[cfg(feature = "distributed")]
+pub mod pulsar;
 
 pub use embedded::Embedded;
 

@@ -8,6 +8,8 @@ use std::sync::Arc;
 use crate::view::Value;
 
 pub mod contract;
+#[cfg(feature = "distributed")]
+pub mod postgres;
 pub mod sqlite;
 mod writes;
 

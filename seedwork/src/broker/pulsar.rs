@@ -1,0 +1,1 @@
+//! A broker over Apache Pulsar: topics a context, as many partitions as the deployment.
