@@ -32,9 +32,10 @@ deny:
 bench *args:
     cargo run --release -- bench sagas {{args}}
 
-# the simulated world over many seeds
+# the simulated world over many seeds, and a minute of far too much load
 soak seeds="100000":
     ALPES_SEEDS={{seeds}} cargo test --release -p walks --test bad_days
+    ALPES_OVERLOAD_SECONDS=60 cargo test -p platform --test server overload
 
 # what the build server runs
 ci:

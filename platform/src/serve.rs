@@ -45,7 +45,7 @@ pub fn run(settings: &Settings) -> Result<(), Trouble> {
         .enable_all()
         .build()
         .map_err(|error| Trouble::new(format!("cannot start the threads that speak HTTP ({error})")))?;
-    let listening = runtime.block_on(listen(SocketAddr::new(host, settings.port)))?;
+    let listening = runtime.block_on(listen(SocketAddr::new(host, settings.port)))?.at_most(settings.connections);
     data.announce(listening.address)?;
     let store = data.store();
     let campaigns = campaign::Settings { opening_limit_major: settings.opening_limit };

@@ -148,6 +148,7 @@ settings! {
     Server "host" host: IpAddr = "127.0.0.1", Form::Text("ADDRESS", "an IP address such as 127.0.0.1"), "Address to listen on";
     Server "trust_network" trust_network: bool = "false", Form::Switch, "Listen on an address that other machines reach: whoever reaches it may do everything";
     Server "workers" workers: usize = "1", Form::Whole(1, 64), "Threads that speak HTTP, beside the one that owns the store";
+    Server "connections" connections: usize = "8192", Form::Whole(1, 1_000_000), "Connections at the same time; one more is answered 503 and closed";
     Server "opening_limit" opening_limit: u64 = "1000000", Form::Whole(0, 1_000_000_000_000), "Major units that a brand may reserve in each currency until its limit is set";
     Client "url" url: Maybe<Address> = "none", Form::Text("URL", "an address such as http://127.0.0.1:8000, or none"), "The server that commands ask; none means the one that holds the data directory";
     Client "timeout" timeout: Period = "10s", Form::Text("TIME", "a time such as 500ms, 10s, 5m, 12h or 30d"), "How long a command waits for each answer of the server";

@@ -163,6 +163,8 @@ pub struct Counters {
     pub dead_letters: u64,
     /// Sagas ended.
     pub sagas_ended: u64,
+    /// Commands that were not begun, because whoever asked had gone.
+    pub abandoned: u64,
 }
 
 impl Executor {

@@ -33,6 +33,7 @@ mod dead_letters;
 mod docs;
 mod enrolments;
 mod events;
+mod head;
 mod health;
 mod ids;
 mod message;
@@ -54,11 +55,12 @@ mod subscriptions;
 pub use asked::{KEY_MAX_CHARS, WAIT_MAX};
 pub use body::BODY_MAX;
 pub use dead_letters::BULK_MAX;
+pub use head::{HEADERS_COUNT_MAX, HEADERS_MAX, TARGET_MAX};
 pub use pages::{LIMIT_DEFAULT, LIMIT_MAX};
 pub use patient::STALLED_MAX;
 pub use problem::{PROBLEM_JSON, Problem};
 pub use sagas::{Plan, plans};
-pub use serve::{CONNECTIONS_MAX, Listening, serve};
+pub use serve::{Listening, serve};
 pub use stream::{HEARTBEAT, SUBSCRIBERS_MAX, Stream};
 pub use submit::FIRST_MAX;
 
@@ -137,7 +139,7 @@ impl Bff {
         };
         let edge = Arc::new(edge);
         let counted = axum::middleware::from_fn_with_state(edge.clone(), metrics::counted);
-        guarded(routes().router).layer(counted).with_state(edge)
+        guarded(routes().router).layer(axum::middleware::from_fn(head::bounded)).layer(counted).with_state(edge)
     }
 }
 

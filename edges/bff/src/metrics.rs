@@ -66,6 +66,7 @@ fn of_the_owner(edge: &Shared, text: &mut Text) {
         ("alpes_gap_alarms_total", "Times a gap did not heal by itself.", counters.gap_alarms),
         ("alpes_waited_total", "Messages that were moved to the waiting table.", counters.waiting),
         ("alpes_dead_letters_total", "Messages that became dead letters.", counters.dead_letters),
+        ("alpes_abandoned_total", "Commands not begun, because whoever asked had gone.", counters.abandoned),
     ] {
         text.one(name, "counter", help, value);
     }

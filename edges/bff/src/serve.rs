@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -14,21 +15,26 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tower::Service;
 
 use crate::patient::Patient;
 
 /// How long the head of a request may take to come, and a connection may be idle.
 const HEAD_MAX: Duration = Duration::from_secs(30);
-/// Connections at the same time; one more is answered 503 and closed.
-pub const CONNECTIONS_MAX: usize = 8192;
-/// The largest head of a request, in bytes (then 431; a longer path and query than 64 KiB is 414), and about what is buffered of an answer.
+/// The largest head of a request that is read at all, in bytes, and about what is buffered of an answer. Below it [`crate::HEADERS_MAX`] and
+/// [`crate::TARGET_MAX`] are answered as problems; beyond it, beyond 100 headers and beyond 64 KiB of path and query, hyper says 431 or 414
+/// without a body.
 const HEAD_MAX_BYTES: usize = 128 << 10;
 /// What is said to one connection too many, whatever it asks.
 const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/problem+json\r\nretry-after: 1\r\nconnection: close\r\n\
     content-length: 108\r\n\r\n{\"type\":\"/problems/busy\",\"title\":\"Busy\",\"status\":503,\"code\":\"busy\",\"detail\":\"too many connections are open\"}";
+/// Connections too many of which it is waited, for a moment, until their client has read that.
+const TURNED_AWAY_MAX: usize = 256;
+/// How long.
+const TURNED_AWAY: Duration = Duration::from_secs(1);
 /// How long requests that are under way may take once the server stops.
 const GRACE: Duration = Duration::from_secs(10);
 
@@ -36,6 +42,7 @@ const GRACE: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub struct Listening {
     listener: TcpListener,
+    at_most: usize,
     /// Its address, with the port that it was given.
     pub address: SocketAddr,
 }
@@ -55,14 +62,21 @@ impl Listening {
     /// When it has no address.
     pub fn over(listener: TcpListener) -> io::Result<Listening> {
         let address = listener.local_addr()?;
-        Ok(Listening { listener, address })
+        Ok(Listening { listener, at_most: Semaphore::MAX_PERMITS, address })
+    }
+
+    /// Serves so many connections at the same time; one more is answered 503 and closed.
+    #[must_use]
+    pub fn at_most(self, connections: usize) -> Listening {
+        Listening { at_most: connections, ..self }
     }
 }
 
 /// Serves until `shutdown` is there; then takes no more connections, lets each finish the request that it is in (ten seconds at most),
 /// and returns. The owner must still run while this does.
 pub async fn serve(listening: Listening, router: Router, shutdown: impl Future<Output = ()>) {
-    let Listening { listener, .. } = listening;
+    let Listening { listener, at_most, .. } = listening;
+    let turned_away = Arc::new(Semaphore::new(TURNED_AWAY_MAX));
     let (stop, stopping) = watch::channel(());
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(HEAD_MAX).max_buf_size(HEAD_MAX_BYTES);
@@ -74,10 +88,7 @@ pub async fn serve(listening: Listening, router: Router, shutdown: impl Future<O
         };
         match accepted {
             // One of the receivers is this function's own.
-            Ok((socket, _)) if stop.receiver_count() > CONNECTIONS_MAX => {
-                // What does not fit into the socket's buffer is lost with it: nobody waits for one connection too many.
-                let _said = socket.try_write(FULL);
-            }
+            Ok((socket, _)) if stop.receiver_count() > at_most => turn_away(socket, &turned_away),
             Ok((socket, _)) => {
                 tokio::spawn(connection(http.clone(), socket, router.clone(), stopping.clone()));
             }
@@ -94,6 +105,24 @@ pub async fn serve(listening: Listening, router: Router, shutdown: impl Future<O
     if tokio::time::timeout(GRACE, stop.closed()).await.is_err() {
         tracing::warn!(connections = stop.receiver_count(), "requests that took too long are cut off");
     }
+}
+
+/// Says to one connection too many that it is one. A socket that is closed with something unread in it is reset, and what was said on it may be
+/// lost; so what comes is thrown away for a moment, as long as there are not too many of these either.
+fn turn_away(socket: TcpStream, places: &Arc<Semaphore>) {
+    // What does not fit into the socket's buffer is lost with it: nobody waits to say it.
+    let _said = socket.try_write(FULL);
+    let Ok(place) = places.clone().try_acquire_owned() else { return };
+    tokio::spawn(async move {
+        let mut socket = socket;
+        let until_it_goes = async {
+            if socket.shutdown().await.is_ok() {
+                while socket.read(&mut [0; 1024]).await.is_ok_and(|read| read > 0) {}
+            }
+        };
+        let _in_time = tokio::time::timeout(TURNED_AWAY, until_it_goes).await;
+        drop(place);
+    });
 }
 
 fn of_one_connection(error: &io::Error) -> bool {

@@ -186,6 +186,10 @@ impl Listener for Ear {
         }
     }
 
+    fn gone(&self) -> bool {
+        self.first.as_ref().is_some_and(oneshot::Sender::is_closed)
+    }
+
     fn waits(&self) -> bool {
         self.outcome.as_ref().is_some_and(|outcome| !outcome.is_closed())
     }

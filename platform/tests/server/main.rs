@@ -12,6 +12,7 @@ mod grown;
 mod killed;
 mod load;
 mod measured;
+mod overload;
 mod sagas;
 mod settings;
 mod started;

@@ -26,6 +26,11 @@ pub trait Listener: Send {
     fn outcome(&mut self, outcome: &Outcome);
     /// Whether the outcome is awaited too, asked after the first answer.
     fn waits(&self) -> bool;
+    /// Whether nobody awaits the first answer any more, asked before the command is begun: then it is not, so that after more was asked than
+    /// could be done no time goes to what nobody waits for. Nobody was told that it is done.
+    fn gone(&self) -> bool {
+        false
+    }
 }
 
 /// The first answer to a command.

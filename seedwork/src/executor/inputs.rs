@@ -76,6 +76,10 @@ impl Executor {
         self.heard = heard;
         while inputs.len() < limit {
             let Some((ask, received, seed)) = self.asks.pop_front() else { break };
+            if ask.listener.gone() {
+                self.counters.abandoned += 1;
+                continue;
+            }
             match self.addressee(&ask.packet) {
                 Some(partition) if self.commands_paused(partition) => {
                     let mut ask = ask;

@@ -33,7 +33,7 @@ fn operation(method: &'static str, path: &'static str, id: &str, summary: &str) 
         also: Vec::new(),
         quiet: None,
     };
-    new.no(&[503])
+    new.no(&[414, 431, 503])
 }
 
 /// A query.
@@ -244,9 +244,11 @@ pub(super) fn problems() -> Value {
         (410, "It was there, and is no more."),
         (412, "It has changed since it was read."),
         (413, "The body is larger than what is read."),
+        (414, "Path and query are longer than what is read."),
         (415, "The body is of another media type than is expected."),
         (422, "It can never be done as asked."),
         (428, "It must say which version it means."),
+        (431, "The headers are more, or longer, than what is read."),
         (503, "It cannot be done at the moment, for no fault of the client."),
     ];
     let response = |(status, text): (u16, &str)| {

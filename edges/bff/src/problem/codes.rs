@@ -96,6 +96,7 @@ pub(crate) const CODES: &[Code] = &[
     code("field-twice", "The body has a member twice.", MEND),
     code("field-unknown", "The body has a member that nobody knows; it may be misspelled.", MEND),
     code("header-invalid", "A header cannot be meant as it is, or is there more than once.", MEND),
+    code("headers-too-large", "The headers are too many, or too long together.", "Leave out those that this server needs not."),
     code("id-invalid", "An id has 1 to 64 characters of `A-Z a-z 0-9 . _ : -`; composed ones join ids with `~`.", MEND),
     code(
         "idempotency-mismatch",
@@ -170,6 +171,7 @@ pub(crate) const CODES: &[Code] = &[
     code("stopping", "The server stops; whether this was done is not known.", AGAIN),
     code("store-paused", "The store cannot be written at the moment: the disk is full, or somebody holds the file.", AGAIN),
     code("store-unreadable", "The store cannot be read at the moment.", AGAIN),
+    code("target-too-long", "Path and query together are longer than what is read.", "Ask for less at a time."),
     code("text-length", "A text is shorter or longer than it may be.", MEND),
     code("too-late", "The saga has passed its pivot: from there it is only completed.", POSSIBLE),
     code("type-wrong", "A member of the body is of another JSON type than is expected.", MEND),

@@ -22,8 +22,12 @@ struct Server {
 
 impl Server {
     async fn start() -> Server {
+        Server::at_most(8192).await
+    }
+
+    async fn at_most(connections: usize) -> Server {
         let edge = Edge::start();
-        let listening = Listening::on(([127, 0, 0, 1], 0).into()).await.unwrap();
+        let listening = Listening::on(([127, 0, 0, 1], 0).into()).await.unwrap().at_most(connections);
         let address = listening.address;
         let (stop, stopped) = oneshot::channel();
         let until = async move { stopped.await.unwrap_or_default() };
@@ -111,18 +115,60 @@ async fn a_stop_lets_requests_end_and_takes_no_more() {
 }
 
 #[tokio::test]
-async fn floods_of_headers_and_endless_paths_have_a_clear_status() {
+async fn floods_of_headers_and_endless_paths_are_problems_that_say_how_much_is_read() {
+    let server = Server::start().await;
+    let refused = async |request: Vec<u8>| {
+        let answer = server.exchange(&request).await;
+        let body = body(&answer);
+        assert!(answer.len() < 1_000, "what was wrong is not sent back: {answer:.300}");
+        assert!(answer.contains("content-type: application/problem+json"), "{answer}");
+        (status(&answer).to_owned(), body["code"].as_str().unwrap_or_default().to_owned())
+    };
+    let endless = |bytes: usize| request(&format!("GET /v1/stream?type={}", "x".repeat(bytes)), "");
+    assert_eq!(refused(endless(bff::TARGET_MAX)).await, ("414".into(), "target-too-long".into()));
+    let flood = |value: &str, times: usize| {
+        let many: String = (0..times).map(|number| format!("x-{number}: {value}\r\n")).collect();
+        format!("GET / HTTP/1.1\r\nhost: alpes\r\nconnection: close\r\n{many}\r\n").into_bytes()
+    };
+    assert_eq!(refused(flood(&"x".repeat(bff::HEADERS_MAX), 1)).await, ("431".into(), "headers-too-large".into()));
+    assert_eq!(refused(flood("y", bff::HEADERS_COUNT_MAX)).await, ("431".into(), "headers-too-large".into()));
+    // Just below, they are taken for what they are.
+    let longest = server.exchange(&endless(bff::TARGET_MAX - 100)).await;
+    assert_eq!((status(&longest), &body(&longest)["field"]), ("400", &json!("type")), "{longest:.300}");
+    assert!(longest.len() < 5_000, "what was wrong is not sent back whole");
+    assert_eq!(status(&server.exchange(&flood("y", bff::HEADERS_COUNT_MAX - 2)).await), "200");
+}
+
+#[tokio::test]
+async fn a_head_that_is_not_even_read_to_its_end_has_a_status_all_the_same() {
     let server = Server::start().await;
     let long = "x".repeat(100_000);
-    let answer = server.exchange(&request(&format!("GET /v1/stream?type={long}"), "")).await;
-    assert_eq!(status(&answer), "414", "{answer}");
+    assert_eq!(status(&server.exchange(&request(&format!("GET /v1/stream?type={long}"), "")).await), "414");
     let flood = format!("GET / HTTP/1.1\r\nhost: alpes\r\nx-flood: {long}{long}\r\n\r\n");
     assert_eq!(status(&server.exchange(flood.as_bytes()).await), "431");
     let many: String = (0..500).map(|number| format!("x-{number}: y\r\n")).collect();
     assert_eq!(status(&server.exchange(format!("GET / HTTP/1.1\r\nhost: alpes\r\n{many}\r\n").as_bytes()).await), "431");
-    let answer = server.exchange(&request(&format!("GET /v1/stream?type={}", "x".repeat(50_000)), "")).await;
-    assert_eq!((status(&answer), &body(&answer)["field"]), ("400", &json!("type")), "{answer:.300}");
-    assert!(answer.len() < 5_000, "what was wrong is not sent back whole");
+}
+
+#[tokio::test]
+async fn one_connection_too_many_is_told_so_whatever_it_sends_and_its_place_is_free_again_when_another_goes() {
+    let server = Server::at_most(2).await;
+    let mut held = Vec::new();
+    for _ in 0..2 {
+        let mut socket = TcpStream::connect(server.address).await.unwrap();
+        socket.write_all(b"GET /healthz HTTP/1.1\r\nhost: alpes\r\n\r\n").await.unwrap();
+        assert_ne!(socket.read(&mut [0; 1024]).await.unwrap(), 0, "it is served, and stays open");
+        held.push(socket);
+    }
+    for body_sent in ["", &"x".repeat(300_000)] {
+        let answer = server.exchange(&request("POST /v1/campaigns", body_sent)).await;
+        assert_eq!((status(&answer), &body(&answer)["code"]), ("503", &json!("busy")), "{answer}");
+        assert!(answer.contains("retry-after: 1\r\n"), "{answer}");
+    }
+    held.pop();
+    while status(&server.exchange(&request("GET /healthz", "")).await) != "200" {
+        tokio::task::yield_now().await;
+    }
 }
 
 #[tokio::test(start_paused = true)]
