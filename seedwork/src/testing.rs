@@ -23,6 +23,8 @@ mod ask;
 mod faulty;
 mod laws;
 mod look;
+#[cfg(feature = "distributed")]
+pub mod servers;
 mod sim;
 
 pub use ask::Ticket;
