@@ -7,9 +7,18 @@ _default:
 test *args:
     cargo test {{args}}
 
+# a real PostgreSQL and a real Pulsar on loopback for the distributed stack: up, status, down
+servers command="up":
+    scripts/servers {{command}}
+
+# the tests of the distributed stack too, against the servers (see `servers`)
+test-distributed *args:
+    cargo test --all-features {{args}}
+
 # clippy over everything, warnings are errors
 lint:
     cargo clippy --workspace --all-targets -- -D warnings
+    cargo clippy --workspace --all-targets --all-features -- -D warnings
 
 # format everything
 fmt:
@@ -26,7 +35,7 @@ docs *args:
 # licenses, advisories and sources of the dependencies (cargo install cargo-deny --version 0.20.2 --locked)
 deny:
     mkdir -p target/advisory-dbs
-    cargo deny check
+    cargo deny --all-features check
 
 # sagas per second at 1, 8 and 64 clients, beside the disk's own flush rate
 bench *args:
