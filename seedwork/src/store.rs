@@ -7,12 +7,15 @@ use std::sync::Arc;
 
 use crate::view::Value;
 
+mod committer;
 pub mod contract;
 #[cfg(feature = "distributed")]
 pub mod postgres;
 pub mod sqlite;
 mod writes;
 
+#[cfg(feature = "distributed")]
+pub use postgres::Postgres;
 pub use sqlite::Sqlite;
 pub use writes::*;
 
@@ -309,7 +312,7 @@ pub trait Store: Send {
     /// When the store is away or broken.
     fn peek(&mut self, table: Table, id: &str) -> StoreResult<Peek>;
 
-    /// Fetches rows that [`Store::peek`] said are missing, one query per table.
+    /// Fetches rows that [`Store::peek`] said are missing, one query per table, all of them from one snapshot.
     ///
     /// # Errors
     /// When the store is away or broken.

@@ -8,12 +8,12 @@ use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, ToSql, params};
 
 use super::*;
+use committer::{Committer, Writer};
 use session::Session;
 // A log row's key is the stream's number, then the position: one B-tree in commit order, no second index.
 use crate::log::history::POSITION_BITS;
 
 mod checkpoint;
-mod committer;
 mod ddl;
 mod keep;
 mod load;
@@ -59,7 +59,7 @@ pub struct Sqlite {
 /// Beside the connection that writes: one that reads while a commit is on its way to the disk, and the threads that take it there.
 struct Beside {
     reader: Session,
-    committer: committer::Committer,
+    committer: Committer,
     checkpointer: Option<checkpoint::Checkpointer>,
 }
 
@@ -126,7 +126,7 @@ impl Sqlite {
         let session = Session::open(path)?;
         let reader = session.beside(path)?;
         let writer = Arc::new(Mutex::new(session));
-        let committer = committer::Committer::start(path, writer.clone())?;
+        let committer = Committer::start(writer.clone())?;
         let beside = Beside { reader, committer, checkpointer: checkpoint::Checkpointer::start(path) };
         Ok(Sqlite { writer, beside: Some(beside), outcome: None })
     }

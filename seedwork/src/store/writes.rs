@@ -136,3 +136,21 @@ pub struct Writes {
     /// What operators decided.
     pub operations: Vec<OperationWrite>,
 }
+
+impl Writes {
+    /// Whether there is nothing to write.
+    pub fn is_empty(&self) -> bool {
+        let Writes { heads, destinations, marks, states, sagas, log, commands, waiting, pauses, drops, operations } = self;
+        heads.is_empty()
+            && destinations.is_empty()
+            && marks.is_empty()
+            && states.is_empty()
+            && sagas.is_empty()
+            && log.is_empty()
+            && commands.is_empty()
+            && waiting.is_empty()
+            && pauses.is_empty()
+            && drops.is_empty()
+            && operations.is_empty()
+    }
+}

@@ -196,9 +196,10 @@ impl Session {
         }
         self.db.prepare_cached("COMMIT")?.execute([]).map(drop)
     }
+}
 
-    /// Writes a batch in one transaction, and returns when it is on the disk.
-    pub fn commit(&mut self, writes: &Writes) -> Result<(), CommitError> {
+impl Writer for Session {
+    fn commit(&mut self, writes: &Writes) -> Result<(), CommitError> {
         let begun = self.db.prepare_cached("BEGIN IMMEDIATE").and_then(|mut begin| begin.execute([]));
         begun.map_err(|error| classify(&error, false))?;
         match self.write(writes) {

@@ -1,13 +1,17 @@
 //! The thread on which a batch is written while its owner runs the next one.
 #![expect(clippy::disallowed_methods, reason = "a thread of the store's own")]
 
-use std::path::Path;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
-use super::session::Session;
 use super::{CommitError, StoreError, StoreResult, Writes};
+
+/// What writes batches: a connection of a store's.
+pub(super) trait Writer: Send + 'static {
+    /// Writes a batch, and returns when it is on the disk.
+    fn commit(&mut self, writes: &Writes) -> Result<(), CommitError>;
+}
 
 /// Writes one batch at a time. Its thread has ended when this has been dropped.
 pub(super) struct Committer {
@@ -29,7 +33,7 @@ impl Drop for Committer {
 impl Committer {
     /// # Errors
     /// When the operating system gives no thread.
-    pub fn start(path: &Path, writer: Arc<Mutex<Session>>) -> StoreResult<Committer> {
+    pub fn start(writer: Arc<Mutex<impl Writer>>) -> StoreResult<Committer> {
         let (batches, taken) = sync_channel::<Arc<Writes>>(1);
         let (told, outcomes) = sync_channel(1);
         let run = move || {
@@ -43,7 +47,7 @@ impl Committer {
             }
         };
         let thread = std::thread::Builder::new().name("commit".to_owned()).spawn(run);
-        let thread = thread.map_err(|error| StoreError(format!("cannot start a thread to write {}: {error}", path.display())))?;
+        let thread = thread.map_err(|error| StoreError(format!("cannot start a thread that commits: {error}")))?;
         Ok(Committer { batches: Some(batches), outcomes, thread: Some(thread), under_way: false })
     }
 
