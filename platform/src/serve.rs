@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use bff::{Bff, Listening, Stream};
+use bff::{Bff, Here, Home, Listening, Stream};
 use seedwork::broker::embedded::Embedded;
 use seedwork::clock::{Chance, Clock, SystemClock};
 use seedwork::executor::owner::{self, Handle};
@@ -50,11 +50,11 @@ pub fn run(settings: &Settings) -> Result<(), Trouble> {
     let store = data.store();
     let campaigns = campaign::Settings { opening_limit_major: settings.opening_limit };
     let (handle, owner, stream) = own(&store, campaigns, limits(settings))?;
-    let edge = edge(&handle, &store, campaigns, stream)?;
+    let edge = edge(&handle, &store, campaigns, stream.clone())?;
     let ended = runtime.block_on(async {
         let signals = Signals::listen()?;
         greet(listening.address, &store);
-        attend(listening, edge, handle, owner, signals).await
+        attend(listening, edge, stream, handle, owner, signals).await
     });
     // What still runs belongs to nobody: its answers cannot be sent any more.
     runtime.shutdown_timeout(Duration::from_secs(1));
@@ -118,14 +118,18 @@ fn limits(settings: &Settings) -> executor::Limits {
 /// The edge, beside the owner and with readers of its own.
 fn edge(owner: &Handle, store: &Path, campaigns: campaign::Settings, stream: Stream) -> Result<Bff, Trouble> {
     Ok(Bff {
-        owner: owner.clone(),
-        read: Arc::new(Readers::new(store)),
+        door: Arc::new(owner.clone()),
+        home: Home::Here(Here {
+            owner: owner.clone(),
+            read: Arc::new(Readers::new(store)),
+            plans: bff::plans(&crate::contexts(campaigns)),
+            stream: Some(stream),
+            files: vec![store.to_owned(), store.with_extension("db-wal")],
+            only: None,
+        }),
         clock: Box::new(SystemClock::default()),
         chance: chance()?,
-        plans: bff::plans(&crate::contexts(campaigns)),
         campaigns,
-        stream,
-        files: vec![store.to_owned(), store.with_extension("db-wal")],
     })
 }
 
@@ -163,10 +167,16 @@ fn greet(address: SocketAddr, store: &Path) {
 }
 
 /// Serves until a signal comes, then finishes what has begun; or until the owner can no longer go on.
-async fn attend(listening: Listening, edge: Bff, handle: Handle, owner: Owner, mut signals: Signals) -> Result<(), Trouble> {
+async fn attend(
+    listening: Listening,
+    edge: Bff,
+    stream: Stream,
+    handle: Handle,
+    owner: Owner,
+    mut signals: Signals,
+) -> Result<(), Trouble> {
     let mut owner = tokio::task::spawn_blocking(move || owner.join());
     let (stop, stopped) = oneshot::channel::<()>();
-    let stream = edge.stream.clone();
     let serving = bff::serve(listening, edge.router(), async move {
         // Told to stop, or nobody is left who could tell.
         let _either = stopped.await;

@@ -57,13 +57,14 @@ async fn set(State(edge): State<Shared>, path: Address, request: Request) -> Res
     let bytes = body::read(&edge, &parts.headers, body, JSON).await?;
     let new: NewLimit = body::json(&bytes)?;
     let command = new.command(&brand, currency).map_err(|refusal| Problem::refused(&refusal, FIELDS))?;
-    match submit(&edge, asked, Kind::Other, &bytes, &command, FIELDS).await? {
-        Settled::Done { saga: None, .. } => {
-            let body = edge.just_written(|read| document(read, &command.account, &edge.campaigns))?;
-            Ok(changed(StatusCode::OK, body))
-        }
-        other => said(Kind::Other, command.account.as_str(), format!("/v1/brands/{brand}/accounts/{currency}"), other),
+    let location = format!("/v1/brands/{brand}/accounts/{currency}");
+    let settled = submit(&edge, asked, Kind::Other, &bytes, &command, FIELDS).await?;
+    if let Settled::Done { saga: None, .. } = &settled
+        && let Some(body) = edge.left(&location, |read| document(read, &command.account, &edge.campaigns).map(Some)).await?
+    {
+        return Ok(changed(StatusCode::OK, body));
     }
+    said(Kind::Other, command.account.as_str(), location, settled)
 }
 
 /// An account that was never used answers as it would be opened.

@@ -33,7 +33,7 @@ async fn block(State(edge): State<Shared>, request: Request) -> Result<Response,
     let new: NewBlock = body::json(&bytes)?;
     let command = new.command().map_err(|refusal| Problem::refused(&refusal, FIELDS))?;
     let settled = submit(&edge, asked, Kind::Other, &bytes, &command, FIELDS).await?;
-    let response = now(&edge, StatusCode::CREATED, &command.block, settled)?;
+    let response = now(&edge, StatusCode::CREATED, &command.block, settled).await?;
     // One that waits for its turn says itself where to look.
     let raised = response.status() == StatusCode::CREATED;
     Ok(if raised { at(response, format!("/v1/blocks/{}", command.block)) } else { response })
@@ -45,13 +45,13 @@ async fn unblock(State(edge): State<Shared>, Id(id): Id<BlockId>, request: Reque
     let bytes = body::read(&edge, &parts.headers, body, JSON).await?;
     let body::Nothing {} = body::json_or_nothing(&bytes)?;
     let settled = submit(&edge, asked, Kind::Other, &bytes, &wire::Unblock { block: id.clone() }, FIELDS).await?;
-    now(&edge, StatusCode::OK, &id, settled)
+    now(&edge, StatusCode::OK, &id, settled).await
 }
 
 /// The block as it is now.
-fn now(edge: &Edge, status: StatusCode, id: &BlockId, settled: Settled) -> Result<Response, Problem> {
+async fn now(edge: &Edge, status: StatusCode, id: &BlockId, settled: Settled) -> Result<Response, Problem> {
     if let Settled::Done { saga: None, .. } = &settled
-        && let Some(body) = edge.just_written(|read| document(read, id))?
+        && let Some(body) = edge.left(&format!("/v1/blocks/{id}"), |read| document(read, id)).await?
     {
         return Ok(changed(status, body));
     }

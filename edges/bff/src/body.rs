@@ -55,7 +55,7 @@ impl Deref for Whole {
 /// Reads the body. When the owner would not take a command now, or too many large bodies are in hand, it is answered before the body is
 /// read.
 pub(crate) async fn read(edge: &Edge, headers: &HeaderMap, body: Body, types: Types) -> Result<Whole, Problem> {
-    if !edge.owner.has_room() {
+    if !edge.door.has_room() {
         return Err(busy());
     }
     if body.is_end_stream() {

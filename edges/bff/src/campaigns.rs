@@ -107,7 +107,7 @@ async fn bare<M: Command>(edge: &Edge, request: Request, command: &M, id: Campai
 async fn change<M: Command>(edge: &Edge, asked: Asked, body: &[u8], command: &M, id: CampaignId) -> Result<Response, Problem> {
     let settled = submit(edge, asked, Kind::Other, body, command, FIELDS).await?;
     if let Settled::Done { saga: None, .. } = &settled
-        && let Some(body) = edge.just_written(|read| document(read, &id))?
+        && let Some(body) = edge.left(&format!("/v1/campaigns/{id}"), |read| document(read, &id)).await?
     {
         return Ok(changed(StatusCode::OK, body));
     }

@@ -35,7 +35,7 @@ async fn register(State(edge): State<Shared>, request: Request) -> Result<Respon
     let new: NewEnrolment = body::json(&bytes)?;
     let command = new.command(|| edge.ids.minted(&asked)).map_err(|refusal| Problem::refused(&refusal, |field| field.into()))?;
     let settled = submit(&edge, asked, Kind::Creation, &bytes, &command, FIELDS).await?;
-    now(&edge, Kind::Creation, &command.enrolment, settled)
+    now(&edge, Kind::Creation, &command.enrolment, settled).await
 }
 
 async fn cancel(State(edge): State<Shared>, Id(id): Id<EnrolmentId>, request: Request) -> Result<Response, Problem> {
@@ -45,14 +45,14 @@ async fn cancel(State(edge): State<Shared>, Id(id): Id<EnrolmentId>, request: Re
     let cancel: Cancel = body::json_or_nothing(&bytes)?;
     let command = cancel.command(id.clone()).map_err(|refusal| Problem::refused(&refusal, FIELDS))?;
     let settled = submit(&edge, asked, Kind::Other, &bytes, &command, FIELDS).await?;
-    now(&edge, Kind::Other, &id, settled)
+    now(&edge, Kind::Other, &id, settled).await
 }
 
 /// The enrolment as it is now, or where to look when its command waits.
-fn now(edge: &Edge, kind: Kind, id: &EnrolmentId, settled: Settled) -> Result<Response, Problem> {
+async fn now(edge: &Edge, kind: Kind, id: &EnrolmentId, settled: Settled) -> Result<Response, Problem> {
     let location = format!("/v1/enrolments/{id}");
     if let Settled::Done { saga: None, .. } = &settled
-        && let Some(document) = edge.just_written(|read| document(read, id))?
+        && let Some(document) = edge.left(&location, |read| document(read, id)).await?
     {
         return Ok(made(kind, document, location));
     }

@@ -36,7 +36,7 @@ async fn record(State(edge): State<Shared>, request: Request) -> Result<Response
     let at = Timestamp::saturating_from_micros(edge.ids.now());
     let command = new.command(at, || edge.ids.minted(&asked)).map_err(|refusal| Problem::refused(&refusal, FIELDS))?;
     let settled = submit(&edge, asked, Kind::Creation, &bytes, &command, FIELDS).await?;
-    now(&edge, Kind::Creation, &command.event, settled)
+    now(&edge, Kind::Creation, &command.event, settled).await
 }
 
 async fn cancel(State(edge): State<Shared>, Id(id): Id<EventId>, request: Request) -> Result<Response, Problem> {
@@ -45,14 +45,14 @@ async fn cancel(State(edge): State<Shared>, Id(id): Id<EventId>, request: Reques
     let bytes = body::read(&edge, &parts.headers, body, JSON).await?;
     let body::Nothing {} = body::json_or_nothing(&bytes)?;
     let settled = submit(&edge, asked, Kind::Other, &bytes, &wire::CancelEvent { event: id.clone() }, FIELDS).await?;
-    now(&edge, Kind::Other, &id, settled)
+    now(&edge, Kind::Other, &id, settled).await
 }
 
 /// The event as it is now, or where to look when its command waits.
-fn now(edge: &Edge, kind: Kind, id: &EventId, settled: Settled) -> Result<Response, Problem> {
+async fn now(edge: &Edge, kind: Kind, id: &EventId, settled: Settled) -> Result<Response, Problem> {
     let location = format!("/v1/events/{id}");
     if let Settled::Done { saga: None, .. } = &settled
-        && let Some(document) = edge.just_written(|read| document(read, id))?
+        && let Some(document) = edge.left(&location, |read| document(read, id)).await?
     {
         return Ok(made(kind, document, location));
     }

@@ -24,6 +24,7 @@ use crate::routes::Routes;
 mod accounts;
 mod answer;
 mod asked;
+mod away;
 mod blocks;
 mod body;
 mod campaigns;
@@ -31,6 +32,7 @@ mod commands;
 mod contracts;
 mod dead_letters;
 mod docs;
+mod door;
 mod enrolments;
 mod events;
 mod head;
@@ -53,8 +55,10 @@ mod submit;
 mod subscriptions;
 
 pub use asked::{KEY_MAX_CHARS, WAIT_MAX};
+pub use away::{CONTEXTS, Services};
 pub use body::BODY_MAX;
 pub use dead_letters::BULK_MAX;
+pub use door::Door;
 pub use head::{HEADERS_COUNT_MAX, HEADERS_MAX, TARGET_MAX};
 pub use pages::{LIMIT_DEFAULT, LIMIT_MAX};
 pub use patient::STALLED_MAX;
@@ -73,36 +77,54 @@ const CATCHING_UP: usize = 4;
 
 /// The edge, before it is made into routes.
 pub struct Bff {
-    /// The door to the owner of all keys.
-    pub owner: Handle,
-    /// What queries read.
-    pub read: Arc<dyn Read + Send + Sync>,
+    /// Where commands go.
+    pub door: Arc<dyn Door>,
+    /// Where queries and operators' decisions go.
+    pub home: Home,
     /// The clock that envelopes are stamped with.
     pub clock: Box<dyn Clock>,
     /// Where minted ids come from.
     pub chance: Chance,
-    /// The plans of the sagas that the owner runs: [`plans`] of its contexts.
-    pub plans: Vec<Plan>,
     /// What the campaign context was set up with.
     pub campaigns: campaign::Settings,
-    /// What the owner commits, as it does.
-    pub stream: Stream,
+}
+
+/// Where the edge reads, and where operators' decisions go.
+pub enum Home {
+    /// An owner and its store are in this process.
+    Here(Here),
+    /// Each context is a service of its own elsewhere.
+    Away(Services),
+}
+
+/// An owner and its store, in this process.
+pub struct Here {
+    /// The door to the owner.
+    pub owner: Handle,
+    /// What queries read.
+    pub read: Arc<dyn Read + Send + Sync>,
+    /// The plans of the sagas that the owner runs: [`plans`] of its contexts.
+    pub plans: Vec<Plan>,
+    /// What the owner commits, as it does. None where others commit beside it: nobody here sees all of it then.
+    pub stream: Option<Stream>,
     /// The files of the store: what they take is shown.
     pub files: Vec<std::path::PathBuf>,
+    /// The one context that is served; none: all of them are.
+    pub only: Option<&'static str>,
 }
 
 /// What all routes share.
 pub(crate) struct Edge {
-    pub owner: Handle,
-    read: Arc<dyn Read + Send + Sync>,
+    pub door: Arc<dyn Door>,
+    home: Home,
+    /// The plans of the sagas that the owner here runs.
+    pub plans: Vec<Plan>,
     readers: Arc<Semaphore>,
     reading: Arc<Semaphore>,
     catching_up: Semaphore,
     pub large: Arc<Semaphore>,
     pub ids: ids::Ids,
-    pub plans: Vec<Plan>,
     pub campaigns: campaign::Settings,
-    pub stream: Stream,
     requests: metrics::Requests,
     disk: metrics::Disk,
     pub words: Words,
@@ -120,26 +142,43 @@ pub(crate) type Shared = Arc<Edge>;
 impl Bff {
     /// The routes, whole: errors, panics and unknown paths answer as problems.
     pub fn router(self) -> Router {
-        let Bff { owner, read, clock, chance, plans, campaigns, stream, files } = self;
-        let words = Words { source: "bff".into(), actor: wire::values::Actor::LOCAL.into(), answer_to: "local".into() };
+        let Bff { door, home, clock, chance, campaigns } = self;
+        let words = Words { source: "bff".into(), actor: wire::values::Actor::LOCAL.into(), answer_to: door.answer_to() };
+        let mut home = home;
+        let (plans, files) = match &mut home {
+            Home::Here(here) => (std::mem::take(&mut here.plans), std::mem::take(&mut here.files)),
+            Home::Away(_) => (Vec::new(), Vec::new()),
+        };
+        let mut routes = routes();
+        let whole = match &home {
+            Home::Here(Here { only: None, .. }) => true,
+            Home::Here(Here { only: Some(context), .. }) => {
+                routes = routes.merge(contracts::seed_004::of_service(context));
+                false
+            }
+            Home::Away(_) => false,
+        };
         let edge = Edge {
-            owner,
-            read,
+            door,
+            home,
+            plans,
             readers: Arc::new(Semaphore::new(READERS)),
             reading: Arc::new(Semaphore::new(READING)),
             catching_up: Semaphore::new(CATCHING_UP),
             large: Arc::new(Semaphore::new(body::LARGE_MAX)),
             ids: ids::Ids::new(clock, chance),
-            plans,
             campaigns,
-            stream,
             requests: metrics::Requests::default(),
             disk: metrics::Disk::new(files),
             words,
         };
         let edge = Arc::new(edge);
         let counted = axum::middleware::from_fn_with_state(edge.clone(), metrics::counted);
-        guarded(routes().router).layer(axum::middleware::from_fn(head::bounded)).layer(counted).with_state(edge)
+        let mut router = guarded(routes.router);
+        if !whole {
+            router = router.layer(axum::middleware::from_fn_with_state(edge.clone(), away::elsewhere));
+        }
+        router.layer(axum::middleware::from_fn(head::bounded)).layer(counted).with_state(edge)
     }
 }
 
@@ -192,6 +231,16 @@ fn panicked(panic: Box<dyn std::any::Any + Send>) -> Response {
 }
 
 impl Edge {
+    /// The owner and the store of this process. A request for what is elsewhere does not come this far.
+    pub fn here(&self) -> Result<&Here, Problem> {
+        match &self.home {
+            Home::Here(here) => Ok(here),
+            Home::Away(_) => {
+                Err(Problem::unavailable("elsewhere", "this edge keeps nothing itself; ask the service of the context"))
+            }
+        }
+    }
+
     /// Runs a query beside the requests: it may wait for the disk.
     pub async fn query<T: Send + 'static>(
         &self,
@@ -219,7 +268,7 @@ impl Edge {
     ) -> Result<T, Problem> {
         // The semaphore is never closed, so this only waits.
         let turn = self.reading.clone().acquire_owned().await;
-        let read = self.read.clone();
+        let read = self.here()?.read.clone();
         // Whoever asked may go; the query still holds its place until it has ended.
         let ran = tokio::task::spawn_blocking(move || {
             let _held = (place, turn);
@@ -236,9 +285,25 @@ impl Edge {
 
     /// Reads a row that has just been written, at once: it is in memory, and going to another thread takes longer than reading it.
     pub fn just_written<T>(&self, query: impl FnOnce(&dyn Read) -> Result<T, String>) -> Result<T, Problem> {
-        query(&*self.read).map_err(unreadable)
+        query(&*self.here()?.read).map_err(unreadable)
+    }
+
+    /// A thing as a command has just left it: read here, or asked of the service that keeps it, at the path where it is found. None when
+    /// it cannot be had now.
+    pub async fn left(
+        &self,
+        path: &str,
+        query: impl FnOnce(&dyn Read) -> Result<Option<Document>, String>,
+    ) -> Result<Option<Document>, Problem> {
+        match &self.home {
+            Home::Here(_) => self.just_written(query),
+            Home::Away(services) => Ok(services.document(path).await),
+        }
     }
 }
+
+/// A written document, and the version of what it tells.
+pub(crate) type Document = seedwork::view::Versioned<Vec<u8>>;
 
 fn unreadable(why: String) -> Problem {
     tracing::error!(why, "a query failed");

@@ -8,9 +8,9 @@ use axum::response::Response;
 use axum::routing::get;
 use seedwork::view::{Read, Value};
 
-use crate::Shared;
 use crate::problem::Problem;
 use crate::routes::Routes;
+use crate::{Here, Home, Shared, Stream};
 
 mod disk;
 mod requests;
@@ -32,10 +32,12 @@ const STATES: [(&str, &str); 3] = [("running", "running"), ("undoing", "undoing"
 
 async fn metrics(State(edge): State<Shared>) -> Result<Response, Problem> {
     let mut text = Text::default();
-    of_the_owner(&edge, &mut text);
     edge.requests.write(&mut text);
-    let subscribers = edge.stream.subscribers();
-    text.one("alpes_stream_subscribers", "gauge", "Subscribers of the live stream.", subscribers);
+    if let Home::Here(here) = &edge.home {
+        of_the_owner(here, &mut text);
+        let subscribers = here.stream.as_ref().map_or(0, Stream::subscribers);
+        text.one("alpes_stream_subscribers", "gauge", "Subscribers of the live stream.", subscribers);
+    }
     let (bytes, growth) = edge.disk.look(edge.ids.monotonic());
     text.one("alpes_store_bytes", "gauge", "Bytes of the store's files.", bytes);
     text.one("alpes_store_growth_bytes_per_day", "gauge", "Bytes a day by which they grow, over the last day.", growth);
@@ -55,8 +57,8 @@ async fn metrics(State(edge): State<Shared>) -> Result<Response, Problem> {
     Ok(response)
 }
 
-fn of_the_owner(edge: &Shared, text: &mut Text) {
-    let measured = edge.owner.measured();
+fn of_the_owner(here: &Here, text: &mut Text) {
+    let measured = here.owner.measured();
     let counters = measured.counters;
     for (name, help, value) in [
         ("alpes_commits_total", "Commits.", counters.commits),
@@ -84,7 +86,7 @@ fn of_the_owner(edge: &Shared, text: &mut Text) {
         "1 while the store cannot be written and the owner waits.",
         u8::from(measured.paused),
     );
-    text.one("alpes_queue_depth", "gauge", "Commands that wait for the owner.", edge.owner.depth());
+    text.one("alpes_queue_depth", "gauge", "Commands that wait for the owner.", here.owner.depth());
     text.one("alpes_queue_capacity", "gauge", "How many may; more are answered 503.", seedwork::executor::owner::CAPACITY);
 }
 

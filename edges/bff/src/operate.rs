@@ -51,7 +51,7 @@ pub(crate) async fn decide(edge: &Edge, actor: Arc<str>, decision: Decision) -> 
     let (sender, answer) = oneshot::channel();
     // Whoever asked may have gone.
     let reply = Box::new(move |answer| drop(sender.send(answer)));
-    edge.owner.operate(Operation { actor, decision }, reply).map_err(|_| busy())?;
+    edge.here()?.owner.operate(Operation { actor, decision }, reply).map_err(|_| busy())?;
     match timeout(FIRST_MAX, answer).await {
         Ok(Ok(Ok(decided))) => Ok(decided),
         Ok(Ok(Err(Undecided::Refused(refusal)))) => Err(Problem::refused(&refusal, |field| field.into())),
@@ -67,7 +67,7 @@ pub(crate) async fn decide(edge: &Edge, actor: Arc<str>, decision: Decision) -> 
 pub(crate) async fn readings(edge: &Edge) -> Result<Vec<Reading>, Problem> {
     let (sender, readings) = oneshot::channel();
     // Whoever asked may have gone.
-    edge.owner.readings(Box::new(move |readings| sender.send(readings).unwrap_or_default())).map_err(|_| busy())?;
+    edge.here()?.owner.readings(Box::new(move |readings| sender.send(readings).unwrap_or_default())).map_err(|_| busy())?;
     match timeout(FIRST_MAX, readings).await {
         Ok(Ok(readings)) => Ok(readings),
         Ok(Err(_)) | Err(_) => Err(Problem::unavailable("no-answer", "there is no answer yet; ask again in a second")),

@@ -50,7 +50,7 @@ async fn unban(State(edge): State<Shared>, Id(id): Id<PartnerId>, request: Reque
 async fn change<M: Command>(edge: &Edge, asked: Asked, body: &[u8], command: &M, id: PartnerId) -> Result<Response, Problem> {
     let settled = submit(edge, asked, Kind::Other, body, command, FIELDS).await?;
     if let Settled::Done { saga: None, .. } = &settled
-        && let Some(body) = edge.just_written(|read| document(read, &id))?
+        && let Some(body) = edge.left(&format!("/v1/partners/{id}"), |read| document(read, &id)).await?
     {
         return Ok(changed(StatusCode::OK, body));
     }

@@ -24,7 +24,7 @@ use seedwork::store::{Partition, Place};
 use crate::pages;
 use crate::problem::Problem;
 use crate::routes::Routes;
-use crate::{Edge, Shared};
+use crate::{Edge, Here, Home, Shared};
 
 mod filter;
 mod hub;
@@ -84,7 +84,7 @@ async fn subscribe(State(edge): State<Shared>, headers: HeaderMap, uri: Uri) -> 
     let parameters: Parameters = pages::parameters(&uri)?;
     let filter = Filter::of(&parameters)?;
     let follows = parameters.follows()?;
-    let hub = &edge.stream.0;
+    let hub = hub(&edge)?;
     let after = after(&edge, &headers, parameters.after.as_deref()).await?;
     if hub.closed.load(Ordering::Relaxed) {
         return Err(Problem::unavailable("stopping", "the server stops; connect again when it is there"));
@@ -108,6 +108,15 @@ async fn subscribe(State(edge): State<Shared>, headers: HeaderMap, uri: Uri) -> 
     Ok(response)
 }
 
+/// What the owner of this process commits. Where several processes own the partitions nobody sees all of them.
+fn hub(edge: &Edge) -> Result<Arc<Hub>, Problem> {
+    let none = "this process does not see every commit, so it has no stream: read the events topics of the broker instead";
+    match &edge.home {
+        Home::Here(Here { stream: Some(stream), .. }) => Ok(stream.0.clone()),
+        Home::Here(_) | Home::Away(_) => Err(Problem::new(StatusCode::NOT_IMPLEMENTED, "no-stream", none)),
+    }
+}
+
 /// Where a subscriber says that it is: in `Last-Event-ID`, which a browser sends when it connects again, or else in `after`.
 async fn after(edge: &Shared, headers: &HeaderMap, parameter: Option<&str>) -> Result<Option<Places>, Problem> {
     let header = headers.get(&LAST_EVENT_ID).map(|value| value.to_str().unwrap_or("ñ"));
@@ -124,7 +133,7 @@ async fn after(edge: &Shared, headers: &HeaderMap, parameter: Option<&str>) -> R
         );
         Problem::malformed("event-id-invalid", why).at(field)
     };
-    let hub = edge.stream.0.clone();
+    let hub = hub(edge)?;
     let places = Places::parse(text, &hub.partitions).map_err(wrong)?;
     let head = hub.head();
     if places == head {

@@ -111,7 +111,7 @@ pub(crate) async fn answered<M: Command>(
     let (first_sender, mut first) = oneshot::channel();
     let (outcome_sender, outcome) = wait.map(|_| oneshot::channel()).unzip();
     let listener = Box::new(Ear { first: Some(first_sender), outcome: outcome_sender });
-    edge.owner.ask(Ask { packet, hash: hash(body, expected.as_ref()), listener }).map_err(|_| busy())?;
+    edge.door.ask(Ask { packet, hash: hash(body, expected.as_ref()), listener }).map_err(|_| busy())?;
     let mut ended = None;
     let mut left = FIRST_MAX;
     if let (Some(outcome), Some(wait)) = (outcome, wait) {
@@ -130,6 +130,8 @@ pub(crate) async fn answered<M: Command>(
     };
     match answer {
         Ok(first) => Ok(Answered { command: id, first, outcome: ended, keyed }),
+        // It stands in the broker's topic: whoever owns its key will find it there.
+        Err(Silence::Late) if edge.door.durable(&id) => Ok(Answered { command: id, first: First::Waiting, outcome: None, keyed }),
         Err(silence) => Err(silence.problem(&id)),
     }
 }

@@ -54,6 +54,17 @@ pub(crate) fn routes() -> Routes {
         .route("/eliminar-evento/{id}", get(remove_event).delete(remove_event).head(not_by_head))
 }
 
+/// The paths that the document's service of a context answers on its own port, for those who ask it without the bff.
+pub(crate) fn of_service(context: &str) -> Routes {
+    let routes = Routes::new().route("/health", get(crate::health::healthy));
+    match context {
+        "campaign" => routes.route("/campaigns", get(told::campaigns)).route("/campaigns/{id}", get(told::campaign)),
+        "partner" => routes.route("/partners", get(told::partners)).route("/partners/{id}", get(told::partner)),
+        "tracking" => routes.route("/eventos", get(told::events)).route("/eventos/{id}", get(told::event)),
+        _ => routes,
+    }
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, expecting = "an object")]
 struct Campaign<'a> {

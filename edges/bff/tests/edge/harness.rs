@@ -9,7 +9,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};
 use axum::http::{HeaderMap, Request, StatusCode};
-use bff::{Bff, Stream};
+use bff::{Bff, Here, Home, Stream};
 use hyper::body::Body as _;
 use seedwork::Context;
 use seedwork::broker::Embedded;
@@ -114,14 +114,18 @@ impl Edge {
         executor.tap(stream.tap());
         let (owner, thread) = owner::start(executor).unwrap();
         let bff = Bff {
-            owner: owner.clone(),
-            read: between(Arc::new(Readers::new(&path))),
+            door: Arc::new(owner.clone()),
+            home: Home::Here(Here {
+                owner: owner.clone(),
+                read: between(Arc::new(Readers::new(&path))),
+                plans,
+                stream: Some(stream.clone()),
+                files: vec![path.clone()],
+                only: None,
+            }),
             clock: Box::new(SystemClock::default()),
             chance: Chance::seeded(2),
-            plans,
             campaigns: campaign::Settings::default(),
-            stream: stream.clone(),
-            files: vec![path.clone()],
         };
         Edge { router: bff.router(), owner, stream, thread: Some(thread), folder, skipped }
     }

@@ -1,5 +1,6 @@
 //! The edge from outside, over a real executor: what goes in, what comes out, and every way to say no.
 
+mod away;
 mod bad_input;
 mod by_hand;
 mod dead_letters;
