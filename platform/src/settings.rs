@@ -27,7 +27,7 @@ mod values;
 pub use flags::{ClientFlags, EveryFlag, ServerFlags};
 pub use resolve::{Origin, Resolved};
 pub use show::{Show, show};
-pub use values::{Address, Levels, LogFormat, Maybe, Period, Size};
+pub use values::{Address, Broker, Database, Levels, LogFormat, Maybe, Namespace, Period, Replica, Size};
 
 use wire::values::Actor;
 
@@ -53,6 +53,8 @@ pub enum Form {
     Switch,
     /// A text: what stands for it in the help, and what it has to be, in words.
     Text(&'static str, &'static str),
+    /// The same, but not everybody may read it.
+    Secret(&'static str, &'static str),
 }
 
 /// One setting.
@@ -95,7 +97,7 @@ impl Setting {
                 _ => return Err(expected()),
             },
             Form::Switch => return if matches!(text, "true" | "false") { Ok(()) } else { Err(expected()) },
-            Form::Text(..) => {}
+            Form::Text(..) | Form::Secret(..) => {}
         }
         (self.parses)(text).map_err(|why| format!("{why}; {}", expected()))
     }
@@ -106,7 +108,7 @@ impl std::fmt::Display for Form {
         match self {
             Form::Whole(low, high) => write!(f, "a whole number from {low} to {high}"),
             Form::Switch => f.write_str("true or false"),
-            Form::Text(_, words) => f.write_str(words),
+            Form::Text(_, words) | Form::Secret(_, words) => f.write_str(words),
         }
     }
 }
@@ -156,6 +158,16 @@ settings! {
     Server "not_yet" not_yet: Period = "30s", Form::Text("TIME", "a time such as 500ms, 10s, 5m, 12h or 30d"), "How long a message may wait for what it names to be known before it is refused";
     Server "log.keep_age" log_keep_age: Maybe<Period> = "none", Form::Text("TIME", "a time such as 12h or 30d, or none"), "How old a row of the log may become; none keeps all";
     Server "log.keep_size" log_keep_size: Maybe<Size> = "none", Form::Text("SIZE", "a size such as 500MB or 20GB, or none"), "About how large the log's messages may become together; none keeps all";
+    Everyone "database" database: Maybe<Database> = "none", Form::Secret("URL", "a URL such as postgres://user:password@host/alpes_{context}, or none"), "PostgreSQL instead of a file: each context has a database of its own, whose name stands where {context} is";
+    Everyone "broker" broker: Maybe<Broker> = "none", Form::Text("URL", "a URL such as pulsar://host:6650 or pulsar+ssl://host:6651, or none"), "Apache Pulsar instead of the broker in this process";
+    Everyone "broker_token" broker_token: Maybe<String> = "none", Form::Secret("TOKEN", "a token, or none"), "What this process shows the broker to be let in";
+    Everyone "broker_admin" broker_admin: Maybe<Address> = "none", Form::Text("URL", "an address such as http://127.0.0.1:8080, or none"), "The broker's admin API, which makes the topics that are missing; none means that they are there";
+    Everyone "broker_namespace" broker_namespace: Namespace = "public/default", Form::Text("NAME", "a tenant and a namespace, such as public/default"), "Where the topics are";
+    Everyone "partitions" partitions: u16 = "8", Form::Whole(1, 256), "Partitions of each context over a broker: a power of two, the same everywhere, fixed when the deployment is made";
+    Server "replica" replica: Maybe<Replica> = "none", Form::Text("NAME", "1 to 64 letters, digits, '.', '_' and '-', or none"), "What this process is called among its like; none gives it a name of its own";
+    Everyone "services.campaign" services_campaign: Address = "http://127.0.0.1:8001", Form::Text("URL", "an address such as http://127.0.0.1:8001"), "Where the bff finds the service of campaigns";
+    Everyone "services.partner" services_partner: Address = "http://127.0.0.1:8002", Form::Text("URL", "an address such as http://127.0.0.1:8002"), "Where the bff finds the service of partners";
+    Everyone "services.tracking" services_tracking: Address = "http://127.0.0.1:8003", Form::Text("URL", "an address such as http://127.0.0.1:8003"), "Where the bff finds the service of tracking";
     Everyone "log.level" log_level: Levels = "warn", Form::Text("LEVEL", "error, warn, info, debug, trace or off, or target=level, several with commas between"), "What is told on the standard error; http=info tells each request";
     Everyone "log.format" log_format: LogFormat = "text", Form::Text("FORMAT", "text or json"), "How it is told: for people, or as JSON, an object a line";
 }

@@ -97,7 +97,7 @@ impl Reader<'_> {
         let text = match (setting.form, value.get_ref()) {
             (Form::Whole(..), DeValue::Integer(number)) => whole(number.as_str(), number.radix()),
             (Form::Switch, DeValue::Boolean(on)) => on.to_string(),
-            (Form::Text(..), DeValue::String(text)) => text.to_string(),
+            (Form::Text(..) | Form::Secret(..), DeValue::String(text)) => text.to_string(),
             (form, other) => {
                 let found = match other {
                     DeValue::String(_) => "a text",
@@ -131,7 +131,7 @@ pub(super) fn written(setting: &Setting) -> String {
     let name = setting.key.rsplit('.').next().unwrap_or(setting.key);
     match setting.form {
         Form::Whole(..) | Form::Switch => format!("{name} = {}", setting.default),
-        Form::Text(..) => format!("{name} = {:?}", setting.default),
+        Form::Text(..) | Form::Secret(..) => format!("{name} = {:?}", setting.default),
     }
 }
 

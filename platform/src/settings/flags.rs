@@ -59,7 +59,7 @@ fn flag(setting: &'static Setting) -> Arg {
     let flag = Arg::new(setting.key).long(setting.flag()).help(help).value_parser(check).action(ArgAction::Set);
     match setting.form {
         Form::Whole(..) => flag.value_name("N"),
-        Form::Text(name, _) => flag.value_name(name),
+        Form::Text(name, _) | Form::Secret(name, _) => flag.value_name(name),
         Form::Switch => flag.value_name("BOOL").num_args(0..=1).require_equals(true).default_missing_value("true"),
     }
 }

@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 use super::file::File;
 use super::flags::Given;
-use super::{Setting, TABLE};
+use super::{Form, Setting, TABLE};
 use crate::trouble::{Exit, Trouble};
 
 /// The file that is read when it is there and no other is named.
@@ -85,7 +85,8 @@ impl Resolved {
             // Empty is as good as absent: compose files and service managers cannot leave a variable out.
             if let Some(told) = variable(&name)?.filter(|told| !told.is_empty()) {
                 setting.check(&told).map_err(|why| {
-                    Trouble::new(format!("{name}={told}: {why}. Correct the variable, or unset it")).exit(Exit::Usage)
+                    let shown = if matches!(setting.form, Form::Secret(..)) { "…" } else { &told };
+                    Trouble::new(format!("{name}={shown}: {why}. Correct the variable, or unset it")).exit(Exit::Usage)
                 })?;
                 (value, origin) = (told, Origin::Environment(name));
             }
@@ -95,6 +96,11 @@ impl Resolved {
             values.push((setting, value, origin));
         }
         Ok(Resolved { values, strangers: Vec::new() })
+    }
+
+    /// Whether somebody has set this one.
+    pub fn is_set(&self, key: &str) -> bool {
+        self.values.iter().any(|(setting, _, origin)| setting.key == key && *origin != Origin::Default)
     }
 
     /// The value of one setting, as its type.

@@ -1,10 +1,12 @@
 //! `alpes config`: every setting, its value and where that came from; and the file that documents all of them.
 
+use std::borrow::Cow;
+
 use clap::Args;
 use serde::Serialize;
 
 use super::file::written;
-use super::{EveryFlag, Origin, Setting, TABLE};
+use super::{EveryFlag, Form, Origin, Setting, TABLE};
 use crate::print::{self, Cell, Table};
 use crate::trouble::Trouble;
 
@@ -25,7 +27,7 @@ pub struct Show {
 #[derive(Serialize)]
 struct Told<'a> {
     key: &'a str,
-    value: &'a str,
+    value: Cow<'a, str>,
     /// default, file, environment or flag.
     origin: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -57,7 +59,7 @@ pub fn show(asked: &Show) -> Result<(), Trouble> {
     for (setting, value, origin) in &resolved.values {
         let quiet = *origin == Origin::Default;
         let shown = |text: &str| if quiet { Cell::plain(text) } else { Cell::strong(text) };
-        table.row([Cell::plain(setting.key), shown(value), shown(&origin.to_string())]);
+        table.row([Cell::plain(setting.key), shown(&open(setting, value)), shown(&origin.to_string())]);
     }
     table.print();
     for name in &resolved.strangers {
@@ -75,7 +77,7 @@ fn told<'a>(setting: &'a Setting, value: &'a str, origin: &Origin) -> Told<'a> {
     };
     Told {
         key: setting.key,
-        value,
+        value: open(setting, value),
         origin,
         file,
         line,
@@ -84,6 +86,21 @@ fn told<'a>(setting: &'a Setting, value: &'a str, origin: &Origin) -> Told<'a> {
         environment: setting.variable(),
         form: setting.form.to_string(),
         help: setting.help,
+    }
+}
+
+/// A value as anybody may read it: of a secret what is no secret.
+fn open<'a>(setting: &Setting, value: &'a str) -> Cow<'a, str> {
+    if !matches!(setting.form, Form::Secret(..)) || value == setting.default {
+        return value.into();
+    }
+    // The password of a URL ends at the last @ before the path.
+    let Some((scheme, rest)) = value.split_once("://") else { return "***".into() };
+    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    let path = path.split('?').next().unwrap_or_default();
+    match authority.rsplit_once('@') {
+        Some((user, host)) => format!("{scheme}://{}:***@{host}{path}", user.split(':').next().unwrap_or_default()).into(),
+        None => format!("{scheme}://{authority}{path}").into(),
     }
 }
 
@@ -117,6 +134,21 @@ mod tests {
 
     use super::*;
     use crate::settings::file::File;
+
+    #[test]
+    fn a_secret_is_not_shown_with_the_settings() {
+        let setting = |key| TABLE.iter().find(|setting| setting.key == key).unwrap();
+        let database = setting("database");
+        for (value, shown) in [
+            ("none", "none"),
+            ("postgres://alpes:p@ss@db:5432/a?password=x", "postgres://alpes:***@db:5432/a"),
+            ("postgres://db/a_{context}", "postgres://db/a_{context}"),
+        ] {
+            assert_eq!(open(database, value), shown);
+        }
+        assert_eq!(open(setting("broker_token"), "eyJh"), "***");
+        assert_eq!(open(setting("broker"), "pulsar://b:6650"), "pulsar://b:6650");
+    }
 
     #[test]
     fn the_documented_file_is_the_table() {

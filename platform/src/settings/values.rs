@@ -57,6 +57,87 @@ impl FromStr for Size {
     }
 }
 
+/// A database of PostgreSQL; `{context}` in it stands for a context's name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Database(String);
+
+impl FromStr for Database {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Database, String> {
+        // What is wrong with a secret is told without it.
+        if !["postgres://", "postgresql://"].iter().any(|scheme| text.starts_with(scheme)) {
+            return Err("it does not begin with postgres://".to_owned());
+        }
+        Ok(Database(text.to_owned()))
+    }
+}
+
+impl Database {
+    /// The database of one context.
+    pub fn of(&self, context: &str) -> String {
+        self.0.replace("{context}", context)
+    }
+
+    /// Whether each context has one of its own.
+    pub fn is_for_each(&self) -> bool {
+        self.0.contains("{context}")
+    }
+}
+
+/// Where a broker is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Broker(pub String);
+
+impl FromStr for Broker {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Broker, String> {
+        let place = ["pulsar://", "pulsar+ssl://"].iter().find_map(|scheme| text.strip_prefix(scheme));
+        match place {
+            None => Err(format!("{text:?} does not begin with pulsar:// or pulsar+ssl://")),
+            Some(place) if place.is_empty() || place.contains(|c: char| c.is_whitespace() || "/?#@".contains(c)) => {
+                Err(format!("{text:?} names no broker"))
+            }
+            Some(_) => Ok(Broker(text.to_owned())),
+        }
+    }
+}
+
+/// A tenant of the broker's, and a namespace in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Namespace {
+    /// The tenant.
+    pub tenant: String,
+    /// The namespace.
+    pub name: String,
+}
+
+impl FromStr for Namespace {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Namespace, String> {
+        match text.split_once('/') {
+            Some((tenant, name)) if is_name(tenant) && is_name(name) => {
+                Ok(Namespace { tenant: tenant.to_owned(), name: name.to_owned() })
+            }
+            _ => Err(format!("{text:?} is no namespace")),
+        }
+    }
+}
+
+/// What a process is called among its like.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Replica(pub String);
+
+impl FromStr for Replica {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Replica, String> {
+        if is_name(text) { Ok(Replica(text.to_owned())) } else { Err(format!("{text:?} is no name")) }
+    }
+}
+
+fn is_name(text: &str) -> bool {
+    (1..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
+}
+
 /// The address of a server: `http://host:port`, and a path if it stands behind one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Address(String);
@@ -69,6 +150,13 @@ impl FromStr for Address {
             return Err(format!("{text:?} names no server"));
         }
         Ok(Address(text.trim_end_matches('/').to_owned()))
+    }
+}
+
+impl Address {
+    /// Host and port, without the scheme. None when there is a path behind them.
+    pub fn authority(&self) -> Option<&str> {
+        self.0.strip_prefix("http://").filter(|place| !place.contains('/'))
     }
 }
 
