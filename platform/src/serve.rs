@@ -11,7 +11,7 @@ use std::time::Duration;
 use bff::{Bff, Here, Home, Listening, Stream};
 use seedwork::broker::embedded::Embedded;
 use seedwork::clock::{Chance, Clock, SystemClock};
-use seedwork::executor::owner::{self, Handle};
+use seedwork::executor::owner::{Bell, Handle, OnCrash};
 use seedwork::executor::{self, Executor, Stop};
 use seedwork::store::sqlite::{Readers, Sqlite};
 use seedwork::store::{Partition, StoreError};
@@ -100,7 +100,7 @@ fn own(path: &Path, campaigns: campaign::Settings, limits: executor::Limits) -> 
     }
     let stream = Stream::new(executor.heads());
     executor.tap(stream.tap());
-    let started = owner::start(executor);
+    let started = Bell::default().start(executor, OnCrash::End);
     let (handle, owner) =
         started.map_err(|error| Trouble::new(format!("cannot start the thread that owns the store ({error})")))?;
     Ok((handle, owner, stream))

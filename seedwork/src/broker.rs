@@ -2,6 +2,9 @@
 //!
 //! At least once, in any order that faults make; the inbox's marks turn that into once and in order. Every adapter passes [`contract`].
 
+use std::sync::Arc;
+
+use crate::executor::Answered;
 use crate::store::{Destination, LogRow, Partition, Place, Place0, Route, Store, StoreResult};
 
 pub mod contract;
@@ -25,12 +28,36 @@ pub struct Subscription {
 pub enum Heard {
     /// A message of a subscription, with a number that rises per subscription: what [`Broker::acknowledge`] takes.
     Message(Subscription, u64, LogRow),
+    /// A message of a subscription that is no row of a stream of ours: an edge or a foreign client sent it. Its number is of the same
+    /// count as [`Heard::Message`]'s.
+    Foreign(Subscription, u64, Foreign),
     /// Every row sent on this route up to this place is safe with the broker.
     Receipt(Route, Place),
     /// A send on this route failed or timed out; it may have arrived all the same.
     Failed(Route),
     /// A consumer misses rows: send this route again from after its mark, or from its beginning.
     Turn(Route, Place0),
+}
+
+impl Heard {
+    /// Of which subscription it is a message, if it is one.
+    pub fn subscription(&self) -> Option<&Subscription> {
+        match self {
+            Heard::Message(subscription, ..) | Heard::Foreign(subscription, ..) => Some(subscription),
+            Heard::Receipt(..) | Heard::Failed(_) | Heard::Turn(..) => None,
+        }
+    }
+}
+
+/// A message that is no row of a stream of ours.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Foreign {
+    /// Unique on this destination for ever, also when the message comes again: the broker's own id of it, as text.
+    pub id: Arc<str>,
+    /// Its bytes, whatever they are.
+    pub raw: Arc<[u8]>,
+    /// The hash of the body as it was asked, which an edge gives along; none: a foreign client's, and the body itself counts.
+    pub hash: Option<Box<str>>,
 }
 
 /// Whether a sent row is safe at once.
@@ -76,4 +103,10 @@ pub trait Broker: Send {
 
     /// Asks the producer of a route, by an unlogged control message, to turn back to a mark.
     fn turn_back(&mut self, route: &Route, mark: Place0);
+
+    /// Sends the first answer to a command, or its saga's outcome, to whoever asked: `to` is the `answer_to` of the command's envelope.
+    /// Best effort and unlogged; never blocks. A broker in process has nobody elsewhere to tell.
+    fn answer(&mut self, to: &str, answer: &Answered) {
+        let _ = (to, answer);
+    }
 }

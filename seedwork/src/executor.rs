@@ -28,13 +28,14 @@ mod keep;
 mod meters;
 mod operate;
 pub mod owner;
+mod recover;
 mod run;
 mod settle;
 mod tap;
 mod write;
 
 use alarms::Alarms;
-pub use answer::{Ask, CommandRecord, First, Listener, Outcome};
+pub use answer::{Answered, Ask, CommandRecord, First, Listener, Outcome};
 use held::{Gap, Held, Mark};
 pub use keep::Limits;
 pub use meters::{Histogram, Measured, Meters};
@@ -130,6 +131,8 @@ pub struct Executor {
     topics: BTreeMap<(&'static str, Role), Arc<str>>,
     waiters: BTreeMap<Arc<str>, Vec<Waiter>>,
     paused_until: Option<Duration>,
+    /// After a crash that the process outlives: how long the store is left alone before the next time it is tried.
+    backoff: Option<Duration>,
     /// Batches of one input: the one that the database refuses is among the next so many.
     cautious: usize,
     limits: Limits,
@@ -209,6 +212,7 @@ impl Executor {
             topics: BTreeMap::new(),
             waiters: BTreeMap::new(),
             paused_until: None,
+            backoff: None,
             cautious: 0,
             limits: Limits::default(),
             trim_due: Duration::ZERO,
@@ -224,14 +228,20 @@ impl Executor {
     /// anew, and hears its topics.
     ///
     /// # Errors
-    /// When the store cannot be read, or no context here has that name.
+    /// When the store cannot be read, or no context here has that name: then it does not hold the partition.
     pub fn take(&mut self, partition: &Partition) -> Result<(), StoreError> {
         // What is under way rests on what is in memory, which is forgotten now.
         if let Err(stop) = self.land() {
+            let Stop::Crash(why) = &stop;
+            let error = StoreError(why.clone());
             self.crashed = Some(stop);
-            return Ok(());
+            return Err(error);
         }
-        self.take_held(partition, None)
+        let taken = self.take_held(partition, None);
+        if taken.is_err() {
+            self.drop_held(partition);
+        }
+        taken
     }
 
     fn take_held(&mut self, partition: &Partition, fence: Option<u64>) -> Result<(), StoreError> {
@@ -282,7 +292,7 @@ impl Executor {
                 self.stop_reading(&subscription);
                 continue;
             }
-            self.heard.retain(|heard| !matches!(heard, Heard::Message(of, ..) if *of == subscription));
+            self.heard.retain(|heard| heard.subscription() != Some(&subscription));
             let marks: Vec<(Route, Place)> =
                 taken.marks.iter().filter(|(route, _)| route.to == subscription.to).cloned().collect();
             self.broker.subscribe(&subscription, &marks, &mut *self.store)?;
@@ -314,7 +324,7 @@ impl Executor {
         }
         let now = self.clock.monotonic();
         if self.paused_until.is_some_and(|until| now < until) {
-            self.refuse_asks("the store cannot write at the moment; try again");
+            self.refuse("the store cannot write at the moment; try again");
             return Ok(false);
         }
         if self.paused_until.is_some() && !self.resume(now) {
@@ -339,7 +349,10 @@ impl Executor {
     /// When there will be something to do without an input from outside: on the monotonic clock. None: never.
     pub fn due(&self) -> Option<Duration> {
         let (now, wall) = (self.clock.monotonic(), self.clock.now());
-        if self.flight.is_some() {
+        if self.paused_until.is_some() {
+            return self.paused_until;
+        }
+        if self.flight.is_some() || self.crashed.is_some() {
             return Some(now);
         }
         let waiting = self.held.iter().filter_map(|held| held.lanes.next_due()).min();
@@ -347,7 +360,7 @@ impl Executor {
         let gaps = self.held.iter().flat_map(|held| held.gaps.values()).map(|gap| gap.since + inbox::GAP).min();
         let relays = self.held.iter().filter_map(|held| held.relay.due()).min();
         let trim = self.forgets().then_some(self.trim_due);
-        [waiting, gaps, relays, self.alarms.due(), self.paused_until, trim].into_iter().flatten().min()
+        [waiting, gaps, relays, self.alarms.due(), trim].into_iter().flatten().min()
     }
 
     fn tick(&mut self, now: Duration) -> Result<(), Stop> {
@@ -371,39 +384,6 @@ impl Executor {
                 listeners.retain(|(listener, since)| listener.waits() && now.saturating_sub(*since) < Duration::from_secs(600));
                 !listeners.is_empty()
             });
-        }
-        Ok(())
-    }
-
-    /// After an outage: takes its partitions again, or goes on waiting when the store cannot even be told so.
-    fn resume(&mut self, now: Duration) -> bool {
-        match self.begin_anew() {
-            Ok(()) => {
-                self.paused_until = None;
-                self.measure_pause();
-            }
-            Err(error) => {
-                tracing::error!(%error, "the store still cannot be used: waiting");
-                self.paused_until = Some(now + PAUSE);
-                self.refuse_asks("the store cannot be used at the moment; try again");
-            }
-        }
-        self.paused_until.is_none()
-    }
-
-    fn take_again(&mut self) -> Result<(), Stop> {
-        self.begin_anew().map_err(crash)
-    }
-
-    /// Forgets everything in memory and takes its partitions again, as a new owner does.
-    fn begin_anew(&mut self) -> Result<(), StoreError> {
-        self.identity.clear();
-        self.heard.clear();
-        self.drops.clear();
-        self.alarms = Alarms::default();
-        let partitions: Vec<(Partition, u64)> = self.held.iter().map(|held| (held.partition.clone(), held.fence)).collect();
-        for (partition, fence) in partitions {
-            self.take_held(&partition, Some(fence))?;
         }
         Ok(())
     }

@@ -329,13 +329,13 @@ impl World {
         }
         let which = usize::try_from(self.chance.below(node.partitions.len() as u64)).unwrap_or(0);
         let partition = node.partitions.remove(which);
-        let other = self.nodes.iter_mut().find(|other| other.contexts == contexts && other.replica != replica);
-        if let Some(other) = other {
-            other.partitions.push(partition.clone());
-            if let Some(executor) = &mut other.executor {
-                // The old owner goes on believing until its next commit meets the fence.
-                executor.take(&partition).unwrap_or_else(|error| panic!("a partition in memory can be taken: {error}"));
-            }
+        let other = self.nodes.iter().position(|other| other.contexts == contexts && other.replica != replica);
+        let Some((index, other)) = other.and_then(|index| Some((index, self.nodes.get_mut(index)?))) else { return };
+        other.partitions.push(partition.clone());
+        // The old owner goes on believing until its next commit meets the fence.
+        if other.executor.as_mut().is_some_and(|executor| executor.take(&partition).is_err()) {
+            // What was under way there had an unknown outcome.
+            self.restart(index);
         }
     }
 

@@ -46,7 +46,7 @@ fn a_refusal_at_any_child_undoes_all_and_says_why() {
             let outcome = world.outcome(ticket).unwrap();
             assert!(!outcome.completed);
             assert_eq!(outcome.reason.unwrap().refusal.code, "stowaway");
-            assert_eq!(outcome.step, Some("ferry.take-berth.v1"));
+            assert_eq!(outcome.step.as_deref(), Some("ferry.take-berth.v1"));
             assert_eq!(view(&world), "p-1 100\n");
         }
     }

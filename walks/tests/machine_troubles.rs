@@ -47,7 +47,7 @@ fn an_hour_awake_without_an_answer_undoes_what_was_sent_even_if_it_is_carried_ou
         world.release();
         rest(&mut world);
         let outcome = world.outcome(asked).unwrap();
-        assert_eq!((&*outcome.reason.unwrap().refusal.code, outcome.step), ("deadline", Some(held)));
+        assert_eq!((&*outcome.reason.unwrap().refusal.code, outcome.step.as_deref()), ("deadline", Some(held)));
         assert_eq!(view(&world), "");
         assert_eq!(invariants(&world), Ok(()));
     }

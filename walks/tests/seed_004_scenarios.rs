@@ -84,7 +84,7 @@ fn undone(world: &mut World, count: usize, code: &str, step: &str, row: u16) -> 
     let outcome = world.outcome(asked).unwrap();
     assert!(!outcome.completed);
     let reason = outcome.reason.as_ref().unwrap();
-    assert_eq!((&*reason.refusal.code, outcome.step, reason.row), (code, Some(step), row));
+    assert_eq!((&*reason.refusal.code, outcome.step.as_deref(), reason.row), (code, Some(step), row));
     assert_eq!(view(world), before, "nothing is left that counts");
     assert_eq!(status(world, "c-1"), Status::Cancelled, "it stays on record, cancelled and not deleted");
     assert_eq!(reservation(world, "b-1~c-1"), None);

@@ -161,7 +161,7 @@ pub(crate) fn said(kind: Kind, id: &str, location: String, settled: Settled) -> 
     if let Some(Outcome { completed, reason, step, exceptions, .. }) = outcome.as_deref() {
         let reason = reason.as_ref().map(|reason| Reason::from(&reason.refusal));
         let status = if *completed { "completed" } else { "undone" };
-        let said = Said { saga, reason, step: *step, exceptions, ..Said::of(id, status) };
+        let said = Said { saga, reason, step: step.as_deref(), exceptions, ..Said::of(id, status) };
         return match (kind, completed) {
             (Kind::Creation, true) => Ok(at(document(StatusCode::CREATED, &said)?, location)),
             _ => document(StatusCode::OK, &said),

@@ -80,6 +80,14 @@ impl Alarms {
         self.partitions.remove(saga);
     }
 
+    /// Forgets every alarm of a partition.
+    pub fn leave(&mut self, partition: &Partition) {
+        self.partitions.retain(|_, of| of != partition);
+        let stays = &self.partitions;
+        self.due.retain(|(_, saga, _)| stays.contains_key(saga));
+        self.deadlines.retain(|saga, _| stays.contains_key(saga));
+    }
+
     /// Begins a running saga's alarms anew.
     pub fn again(&mut self, partition: &Partition, saga: &Arc<str>, run: &Run, shape: &Shape, now: Duration) {
         let row = usize::from(run.row).checked_sub(1).and_then(|row| shape.rows.get(row));

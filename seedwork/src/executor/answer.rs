@@ -1,5 +1,6 @@
 //! What is asked from outside, and what whoever asked hears.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -34,13 +35,16 @@ pub trait Listener: Send {
 }
 
 /// The first answer to a command.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum First {
     /// It is done; a saga may have been started, or asked to be undone.
     Done {
         /// That saga.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
         saga: Option<Arc<str>>,
         /// What the handler adds: an object, or null.
+        #[serde(default, skip_serializing_if = "serde_json::Value::is_null")]
         told: serde_json::Value,
     },
     /// The business says no.
@@ -56,18 +60,34 @@ pub enum First {
 }
 
 /// How a saga ended.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Outcome {
     /// The saga.
     pub saga: Arc<str>,
     /// Completed (true) or undone.
     pub completed: bool,
     /// Why it was undone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<Reason>,
     /// The command of the row at which it turned round.
-    pub step: Option<&'static str>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub step: Option<Cow<'static, str>>,
     /// What operators signed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub exceptions: Vec<Exception>,
+}
+
+/// What is said to an edge that listens elsewhere, about one of its commands: JSON, by [`Broker::answer`](crate::broker::Broker::answer).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Answered {
+    /// The command's id.
+    pub command: Arc<str>,
+    /// The first answer, when this is it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first: Option<First>,
+    /// How the saga that it started has ended, when this is about that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<Outcome>,
 }
 
 /// What became of a command, by its id.
@@ -82,7 +102,7 @@ pub struct CommandRecord {
     /// When it was received: microseconds since 1970.
     pub received: i64,
     /// `accepted`, `done`, `refused` or `dead-letter`.
-    pub status: std::borrow::Cow<'static, str>,
+    pub status: Cow<'static, str>,
     /// The saga that it started, or asked to be undone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub saga: Option<Arc<str>>,
@@ -102,5 +122,43 @@ impl CommandRecord {
             (None, "done") => First::Done { saga: self.saga.clone(), told: self.told.clone() },
             (None, _) => First::Waiting,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_to_an_edge_elsewhere_is_read_back_as_it_was_said() {
+        let told = serde_json::json!({"id": "c-1"});
+        let firsts = [
+            First::Done { saga: Some("c-1~7".into()), told },
+            First::Done { saga: None, told: serde_json::Value::Null },
+            First::Refused(Refusal::conflict("full", "there is no room")),
+            First::Waiting,
+            First::Mismatch,
+            First::Invalid("no JSON".to_owned()),
+            First::Unavailable("later".to_owned()),
+        ];
+        let reason = Reason { row: 2, index: 1, refusal: Refusal::conflict("full", "there is no room") };
+        let outcomes = [
+            Outcome { saga: "c-1~7".into(), completed: true, reason: None, step: None, exceptions: Vec::new() },
+            Outcome {
+                saga: "c-1~7".into(),
+                completed: false,
+                reason: Some(reason),
+                step: Some("lot.enter.v1".into()),
+                exceptions: Vec::new(),
+            },
+        ];
+        let firsts = firsts.into_iter().map(|first| (Some(first), None));
+        for (first, outcome) in firsts.chain(outcomes.into_iter().map(|outcome| (None, Some(outcome)))) {
+            let answered = Answered { command: "k-1".into(), first, outcome };
+            let json = serde_json::to_vec(&answered).unwrap();
+            assert_eq!(serde_json::from_slice::<Answered>(&json).unwrap(), answered);
+        }
+        let later = br#"{"command":"k-1","first":{"done":{"saga":"s","later":1}},"later":{}}"#;
+        assert!(serde_json::from_slice::<Answered>(later).is_ok(), "what a newer build adds is passed over");
     }
 }

@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use super::batch::Batch;
 use super::{Executor, First, Input, PAUSE, Stop, Undecided};
-use crate::broker::Subscription;
 use crate::store::{CommitError, Partition, Writes};
 
 /// A batch that has been run: what it writes, and what waits for its commit.
@@ -116,7 +115,18 @@ impl Executor {
             asks.extend(flight.batch.firsts.into_iter().map(|(ask, _)| ask));
             replies.extend(flight.batch.replies);
         }
-        match self.lost(error)? {
+        let lost = match self.lost(error) {
+            Ok(lost) => lost,
+            Err(stop) => {
+                // Whoever outlives this tells them.
+                self.ask_again(asks);
+                for (answer, _) in replies {
+                    answer(Err(Undecided::Unavailable("whether this was decided is not known: look again".to_owned())));
+                }
+                return Err(stop);
+            }
+        };
+        match lost {
             Lost::Pause(why) => {
                 tracing::error!(why, "the store cannot write: waiting");
                 for mut ask in asks {
@@ -158,15 +168,19 @@ impl Executor {
     /// Gives up a partition that another owner has taken.
     pub(super) fn let_go(&mut self, partition: &Partition) {
         tracing::warn!(%partition, "another owner has taken this partition");
-        if let Some(index) = self.held.iter().position(|held| held.partition == *partition) {
-            let held = self.held.remove(index);
-            for to in self.hears(held.context, held.partition.number) {
-                self.broker.unsubscribe(&Subscription { reader: held.partition.clone(), to });
-            }
+        self.drop_held(partition);
+    }
+
+    /// A batch that cannot be run to its end: its commands go back to where they came from.
+    pub(super) fn not_run(&mut self, left: Vec<Input>, batch: Batch) {
+        let asks = batch.firsts.into_iter().chain(unanswered(left)).map(|(ask, _)| ask).collect();
+        self.ask_again(asks);
+        for (answer, _) in batch.replies {
+            answer(Err(Undecided::Unavailable("the store cannot be used at the moment; try again".to_owned())));
         }
     }
 
-    fn ask_again(&mut self, asks: Vec<super::Ask>) {
+    pub(super) fn ask_again(&mut self, asks: Vec<super::Ask>) {
         for ask in asks.into_iter().rev() {
             let (now, seed) = (self.clock.now(), self.chance.bits());
             self.asks.push_front((ask, now, seed));

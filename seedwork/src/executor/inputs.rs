@@ -53,6 +53,10 @@ impl Executor {
                         inputs.push(Input::Message { subscription, number, row, received, seed, partition, admitted: false });
                     }
                 }
+                // Not acknowledged, so it is kept where it is.
+                Heard::Foreign(subscription, _, foreign) => {
+                    tracing::error!(topic = %subscription.to.topic, id = %foreign.id, "a message of a foreign client is not taken");
+                }
                 Heard::Receipt(route, upto) => {
                     if let Some(held) = self.held.iter_mut().find(|held| held.partition == route.from) {
                         held.relay.receipt(&route, upto);
@@ -113,11 +117,5 @@ impl Executor {
                     .and_then(|context| context.handlers.get(&*packet.envelope.kind))
                     .is_some_and(|handler| handler.role == Role::Command)
         })
-    }
-
-    pub(super) fn refuse_asks(&mut self, why: &str) {
-        for (mut ask, _, _) in self.asks.drain(..) {
-            ask.listener.first(&First::Unavailable(why.to_owned()));
-        }
     }
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::operate::Reply;
 use super::{Ask, Counters, Executor, Measured, Meters, Operation, Reading, Stop};
+use crate::store::{Partition, StoreError};
 
 /// Commands that may wait for the owner.
 pub const CAPACITY: usize = 4096;
@@ -18,6 +19,9 @@ enum Order {
     Operation(Operation, Reply),
     Counters(Box<dyn FnOnce(Counters) + Send>),
     Readings(Box<dyn FnOnce(Vec<Reading>) + Send>),
+    Take(Partition, Box<dyn FnOnce(Result<(), StoreError>) + Send>),
+    Release(Partition, Box<dyn FnOnce() + Send>),
+    Holding(Box<dyn FnOnce(Vec<Partition>) + Send>),
 }
 
 #[derive(Default)]
@@ -26,6 +30,23 @@ struct Intake {
     arrived: Condvar,
     depth: AtomicUsize,
     stopping: AtomicBool,
+    /// The broker has something to say.
+    rung: AtomicBool,
+    started: AtomicBool,
+}
+
+/// Wakes an owner's thread: made before the broker, which rings it when there is something to hear, and given to the owner. Cheap to
+/// clone.
+#[derive(Clone, Default)]
+pub struct Bell(Arc<Intake>);
+
+/// What becomes of an owner's thread when its executor meets [`Stop::Crash`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnCrash {
+    /// The thread ends, and the process with it: the next start reads what is there.
+    End,
+    /// Everything is forgotten and the partitions are taken again, with backoff, until the store is back ([`Executor::outlive`]).
+    Again,
 }
 
 /// The door to an owner's thread; cheap to clone.
@@ -87,10 +108,41 @@ impl Handle {
         self.intake.depth.load(Ordering::Relaxed)
     }
 
+    /// Takes a partition, whose lease was taken; the answer is given on the owner's thread.
+    ///
+    /// # Errors
+    /// [`Busy`] when the owner is stopping, and the partition is not taken.
+    pub fn take(&self, partition: Partition, answer: Box<dyn FnOnce(Result<(), StoreError>) + Send>) -> Result<(), Busy> {
+        self.manage(Order::Take(partition, answer))
+    }
+
+    /// Gives a partition up at the end of a batch: nothing of it is under way when the answer is given, on the owner's thread. Who asks
+    /// for something of it afterwards is told that its owner is elsewhere.
+    ///
+    /// # Errors
+    /// [`Busy`] when the owner is stopping, and the answer is never given: the partition is given up with the thread's end.
+    pub fn release(&self, partition: Partition, answer: Box<dyn FnOnce() + Send>) -> Result<(), Busy> {
+        self.manage(Order::Release(partition, answer))
+    }
+
+    /// The partitions that the executor holds now: another owner's fence may have taken some away.
+    ///
+    /// # Errors
+    /// [`Busy`] when the owner is stopping.
+    pub fn holding(&self, answer: Box<dyn FnOnce(Vec<Partition>) + Send>) -> Result<(), Busy> {
+        self.manage(Order::Holding(answer))
+    }
+
     fn order(&self, order: Order) -> Result<(), Busy> {
-        if !self.has_room() {
-            return Err(Busy);
-        }
+        if self.has_room() { self.push(order) } else { Err(Busy) }
+    }
+
+    /// What keeps the cluster going waits behind the commands, but is never turned away because there are many.
+    fn manage(&self, order: Order) -> Result<(), Busy> {
+        if self.intake.stopping.load(Ordering::Relaxed) { Err(Busy) } else { self.push(order) }
+    }
+
+    fn push(&self, order: Order) -> Result<(), Busy> {
         let mut orders = self.intake.orders.lock().unwrap_or_else(PoisonError::into_inner);
         let first = orders.is_empty();
         orders.push_back(order);
@@ -110,18 +162,36 @@ impl Handle {
     }
 }
 
-/// Starts the owner's thread. It ends when [`Handle::stop`] was called, or the executor can no longer go on.
-///
-/// # Errors
-/// When the operating system gives no thread.
-pub fn start(executor: Executor) -> std::io::Result<(Handle, JoinHandle<Result<(), Stop>>)> {
-    let intake = Arc::new(Intake::default());
-    let handle = Handle { intake: intake.clone(), meters: executor.meters.clone() };
-    let thread = std::thread::Builder::new().name("owner".to_owned()).spawn(move || drive(executor, &intake))?;
-    Ok((handle, thread))
+impl Bell {
+    /// There is something to hear: wakes the owner if it sleeps. Never blocks for long; from any thread.
+    pub fn ring(&self) {
+        if !self.0.rung.swap(true, Ordering::AcqRel) {
+            // Not between the owner's last look and its sleep.
+            let _orders = self.0.orders.lock().unwrap_or_else(PoisonError::into_inner);
+            self.0.arrived.notify_one();
+        }
+    }
+
+    /// Starts the owner's thread. It ends when [`Handle::stop`] was called, or, with [`OnCrash::End`], when the executor can no longer
+    /// go on.
+    ///
+    /// # Errors
+    /// When the operating system gives no thread, or this bell or a clone of it has woken another owner already.
+    pub fn start(self, executor: Executor, on_crash: OnCrash) -> std::io::Result<(Handle, JoinHandle<Result<(), Stop>>)> {
+        let intake = self.0;
+        if intake.started.swap(true, Ordering::Relaxed) {
+            return Err(std::io::Error::new(
+                std::io::ErrorKind::AlreadyExists,
+                "this bell belongs to another owner: make a new one",
+            ));
+        }
+        let handle = Handle { intake: intake.clone(), meters: executor.meters.clone() };
+        let thread = std::thread::Builder::new().name("owner".to_owned()).spawn(move || drive(executor, &intake, on_crash))?;
+        Ok((handle, thread))
+    }
 }
 
-fn drive(mut executor: Executor, intake: &Intake) -> Result<(), Stop> {
+fn drive(mut executor: Executor, intake: &Intake, on_crash: OnCrash) -> Result<(), Stop> {
     let mut taken = VecDeque::new();
     loop {
         let stopping = intake.stopping.load(Ordering::Relaxed);
@@ -139,9 +209,24 @@ fn drive(mut executor: Executor, intake: &Intake) -> Result<(), Stop> {
                 Order::Operation(operation, answer) => executor.operate(operation, answer),
                 Order::Counters(answer) => answer(executor.counters),
                 Order::Readings(answer) => answer(executor.readings()),
+                Order::Take(partition, answer) => answer(executor.take(&partition)),
+                Order::Release(partition, answer) => {
+                    executor.release(&partition);
+                    answer();
+                }
+                Order::Holding(answer) => answer(executor.partitions()),
             }
         }
-        if executor.turn()? || arrived {
+        // What is rung for after this is looked for once more.
+        intake.rung.swap(false, Ordering::AcqRel);
+        let did_something = match executor.turn() {
+            Err(stop) if on_crash == OnCrash::Again => {
+                executor.outlive(&stop);
+                false
+            }
+            turned => turned?,
+        };
+        if did_something || arrived {
             continue;
         }
         if stopping {
@@ -149,7 +234,7 @@ fn drive(mut executor: Executor, intake: &Intake) -> Result<(), Stop> {
         }
         let wait = executor.due().map(|due| due.saturating_sub(executor.now()));
         let orders = intake.orders.lock().unwrap_or_else(PoisonError::into_inner);
-        if orders.is_empty() && !intake.stopping.load(Ordering::Relaxed) {
+        if orders.is_empty() && !intake.stopping.load(Ordering::Relaxed) && !intake.rung.load(Ordering::Acquire) {
             let wait = wait.unwrap_or(Duration::from_secs(60)).clamp(Duration::from_millis(1), Duration::from_secs(60));
             let waited = intake.arrived.wait_timeout(orders, wait).unwrap_or_else(PoisonError::into_inner);
             drop(waited);

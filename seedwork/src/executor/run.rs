@@ -68,7 +68,10 @@ impl Executor {
                 self.miss(partition, envelope, vec![(table, id)], batch);
                 return Ok(Some(Input::Ask { ask, received, seed, partition }));
             }
-            Err(Trouble::Broken(why)) => return Err(Stop::Crash(why)),
+            Err(Trouble::Broken(why)) => {
+                self.ask_again(vec![ask]);
+                return Err(Stop::Crash(why));
+            }
             Ok(Some(known)) => {
                 let same = known.hash == ask.hash && known.kind == envelope.kind && known.key == envelope.key;
                 let first = if same { known.first() } else { First::Mismatch };

@@ -18,13 +18,27 @@ impl Executor {
         let mut inputs = inputs;
         while !inputs.is_empty() {
             let mut again = Vec::new();
-            for input in inputs {
-                again.extend(self.process(input, batch, force)?);
+            let mut left = inputs.into_iter();
+            while let Some(input) = left.next() {
+                match self.process(input, batch, force) {
+                    Ok(back) => again.extend(back),
+                    Err(stop) => {
+                        again.extend(left);
+                        self.not_run(again, std::mem::take(batch));
+                        return Err(stop);
+                    }
+                }
             }
             let wanted: Vec<_> = std::mem::take(&mut batch.missing).into_iter().collect();
             batch.held_back.clear();
             if !wanted.is_empty() {
-                let rows = self.store.fetch(&wanted).map_err(super::crash)?;
+                let rows = match self.store.fetch(&wanted) {
+                    Ok(rows) => rows,
+                    Err(error) => {
+                        self.not_run(again, std::mem::take(batch));
+                        return Err(super::crash(error));
+                    }
+                };
                 for (wanted, row) in wanted.into_iter().zip(rows) {
                     self.identity.fetched(wanted, row);
                 }
@@ -257,7 +271,7 @@ impl Executor {
             saga: ended.saga.clone(),
             completed: run.stage == Stage::Completed,
             reason: run.reason.clone(),
-            step,
+            step: step.map(Into::into),
             exceptions: run.exceptions.clone(),
         }
     }

@@ -14,7 +14,7 @@ use hyper::body::Body as _;
 use seedwork::Context;
 use seedwork::broker::Embedded;
 use seedwork::clock::{Chance, Clock, SystemClock};
-use seedwork::executor::owner::{self, Handle};
+use seedwork::executor::owner::{Bell, Handle, OnCrash};
 use seedwork::executor::{Executor, Settings, Stop};
 use seedwork::store::Partition;
 use seedwork::store::sqlite::{Readers, Sqlite};
@@ -112,7 +112,7 @@ impl Edge {
         partitions.iter().for_each(|partition| executor.take(partition).unwrap());
         let stream = Stream::new(executor.heads());
         executor.tap(stream.tap());
-        let (owner, thread) = owner::start(executor).unwrap();
+        let (owner, thread) = Bell::default().start(executor, OnCrash::End).unwrap();
         let bff = Bff {
             door: Arc::new(owner.clone()),
             home: Home::Here(Here {

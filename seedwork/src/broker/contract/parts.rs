@@ -161,6 +161,7 @@ impl Rig {
         for one in heard {
             match one {
                 Heard::Message(subscription, number, row) => self.message(&subscription, number, row),
+                Heard::Foreign(subscription, ..) => panic!("nobody sent a foreign message to {subscription:?}"),
                 Heard::Receipt(route, upto) => {
                     let known = self.receipts.entry(route).or_insert(upto);
                     *known = upto.max(*known);

@@ -137,9 +137,8 @@ impl Executor {
 
     /// No longer hears a destination; what was heard and not handled yet comes again when it is resumed.
     pub(in crate::executor) fn stop_reading(&mut self, subscription: &Subscription) {
-        use crate::broker::Heard;
         self.broker.unsubscribe(subscription);
-        self.heard.retain(|heard| !matches!(heard, Heard::Message(of, ..) if of == subscription));
+        self.heard.retain(|heard| heard.subscription() != Some(subscription));
         if let Some(held) = self.held.iter_mut().find(|held| held.partition == subscription.reader) {
             held.gaps.retain(|route, _| route.to != subscription.to);
         }
