@@ -71,6 +71,12 @@ pub enum Taken {
 
 /// Carries log rows. Called by one owner's thread; never blocks it.
 pub trait Broker: Send {
+    /// This process holds a partition from now on, under a fence that is higher than anybody's before. A broker that is elsewhere lets the
+    /// highest fence read, also while an earlier owner seems to be alive.
+    fn took(&mut self, partition: &Partition, fence: u64) {
+        let _ = (partition, fence);
+    }
+
     /// Begins to hear, after `marks` (a route that is not among them: from its beginning). What was heard and not
     /// acknowledged comes again. `store` is for a broker whose topics are the store's log.
     ///

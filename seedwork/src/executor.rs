@@ -255,6 +255,7 @@ impl Executor {
             self.let_go(partition);
             return Ok(());
         };
+        self.broker.took(partition, taken.fence);
         let now = self.clock.monotonic();
         self.held.retain(|held| held.partition != *partition);
         self.held.push(Held {

@@ -1,0 +1,10 @@
+//! The adapter for Apache Pulsar: on a broker of ours that fails on purpose, and on a real one (`scripts/servers up`).
+#![cfg(feature = "distributed")]
+#![expect(clippy::disallowed_methods, reason = "a server takes real time")]
+
+mod fake;
+mod faults;
+mod rig;
+mod server;
+mod story;
+mod suite;

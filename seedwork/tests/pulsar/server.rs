@@ -1,0 +1,104 @@
+//! What only a real broker shows.
+
+use std::time::{Duration, Instant};
+
+use seedwork::broker::Broker;
+use seedwork::broker::pulsar::{Pulsar, Settings};
+use seedwork::store::Place;
+
+use crate::rig::{Server, connect};
+use crate::story::{EPOCH, Story, lot, row, to};
+
+#[test]
+fn the_last_row_of_a_topic_is_found_behind_what_others_sent_there() {
+    let Some(server) = Server::find() else { return };
+    let settings = server.namespace(&["lot.events"]);
+    let mut story = Story::of(connect(&settings));
+    let destination = to("lot.events", 0);
+    assert_eq!(story.broker.last_of(&destination), Ok(None));
+    story.send(&lot(0), &destination, 1);
+    story.until("safe", |story| story.safe(&lot(0), &destination));
+    assert_eq!(story.broker.last_of(&destination), Ok(Some((lot(0), Place { epoch: EPOCH, position: 1 }))));
+    story.send(&lot(0), &destination, 30);
+    story.until("safe", |story| story.safe(&lot(0), &destination));
+    assert_eq!(story.broker.last_of(&destination), Ok(Some((lot(0), Place { epoch: EPOCH, position: 31 }))));
+}
+
+#[test]
+fn a_breaking_schema_is_refused_and_a_field_with_a_default_passes() {
+    let Some(server) = Server::find() else { return };
+    let settings = server.namespace(&["lot.events"]);
+    // What a deployment sets once: FULL, so that old and new replicas read each other.
+    let path = format!("namespaces/public/{}/schemaCompatibilityStrategy", settings.namespace);
+    assert!((200..300).contains(&server.ask("PUT", &path, "\"FULL\"")));
+    Pulsar::check(&settings).unwrap();
+    let with = |schema: &str| Settings { schemas: [("lot.events".into(), schema.into())].into(), ..settings.clone() };
+    let more = r#"{"type":"record","name":"events","namespace":"test","fields":[{"name":"id","type":"string"},{"name":"more","type":["null","string"],"default":null}]}"#;
+    Pulsar::check(&with(more)).unwrap();
+    let other = r#"{"type":"record","name":"events","namespace":"test","fields":[{"name":"id","type":"long"},{"name":"must","type":"string"}]}"#;
+    let trouble = Pulsar::check(&with(other)).unwrap_err();
+    assert!(trouble.0.contains("refuses the schema of") && trouble.0.contains("lot.events"), "{trouble}");
+}
+
+#[test]
+fn a_missing_namespace_is_said_in_one_line() {
+    let Some(server) = Server::find() else { return };
+    for admin in [Some(server.admin.clone()), None] {
+        let settings = server.namespace(&["lot.events"]);
+        let trouble = Pulsar::check(&Settings { namespace: "nowhere".to_owned(), admin, ..settings }).unwrap_err();
+        assert!(trouble.0.contains("knows no namespace \"public/nowhere\""), "{trouble}");
+    }
+}
+
+#[test]
+fn topics_are_made_as_partitioned_and_another_count_is_refused() {
+    let Some(server) = Server::find() else { return };
+    let settings = server.namespace(&["lot.events"]);
+    Pulsar::check(&settings).unwrap();
+    Pulsar::check(&settings).unwrap();
+    let trouble = Pulsar::check(&Settings { partitions: 4, ..settings }).unwrap_err();
+    assert!(trouble.0.contains("has 2 partitions and this deployment 4"), "{trouble}");
+}
+
+#[test]
+fn five_megabytes_pass_and_what_is_larger_comes_without_its_body_and_holds_up_nothing() {
+    let Some(server) = Server::find() else { return };
+    let settings = server.namespace(&["lot.events"]);
+    let mut story = Story::of(connect(&settings));
+    let destination = to("lot.events", 0);
+    let reader = story.subscribe("shop", &destination);
+    let sizes = [0, 5_000_000, 5_500_000, 10];
+    let rows: Vec<_> = (1..).zip(sizes).map(|(position, bytes)| row(&lot(0), &destination, position, bytes)).collect();
+    story.broker.send(&rows);
+    story.until("all four", |story| story.count(&reader) == 4);
+    let raw: Vec<usize> = story.taken[&reader].iter().map(|row| row.raw.len()).collect();
+    assert_eq!(raw, [rows[0].raw.len(), rows[1].raw.len(), 0, rows[3].raw.len()]);
+}
+
+#[test]
+fn the_namespace_is_unloaded_again_and_again_under_load_and_nothing_is_lost() {
+    let Some(server) = Server::find() else { return };
+    let settings = server.namespace(&["lot.events"]);
+    let mut story = Story::of(connect(&settings));
+    let destination = to("lot.events", 0);
+    let reader = story.subscribe("shop", &destination);
+    let (mut sent, mut unloads) = (0_u64, 0);
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_secs(6) {
+        story.send(&lot(0), &destination, 5);
+        sent += 5;
+        for _ in 0..5 {
+            story.hear();
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        if begun.elapsed() > Duration::from_secs(2 * (unloads + 1)) {
+            unloads += 1;
+            let path = format!("namespaces/public/{}/unload", settings.namespace);
+            assert!((200..300).contains(&server.ask("PUT", &path, "")));
+        }
+    }
+    let all = usize::try_from(sent).unwrap();
+    story.until("all", |story| story.count(&reader) == all && story.safe(&lot(0), &destination));
+    story.assert_all(&reader);
+    assert!(unloads >= 2);
+}
