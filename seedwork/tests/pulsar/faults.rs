@@ -276,6 +276,9 @@ fn a_wrong_address_is_said_in_one_line() {
         assert!(trouble.0.contains(says) && !trouble.0.contains('\n'), "{trouble}");
     }
     let fake = Fake::start();
+    let encrypted = Settings { url: fake.url.replace("pulsar://", "pulsar+ssl://"), ..settings(&fake) };
+    let trouble = Pulsar::check(&encrypted).unwrap_err();
+    assert!(trouble.0.contains(&encrypted.url), "{trouble}");
     let other = Settings { partitions: 8, schemas: [("lot.events".into(), "{}".into())].into(), ..settings(&fake) };
     let trouble = Pulsar::check(&other).unwrap_err();
     assert!(trouble.0.contains("has 2 partitions and this deployment 8"), "{trouble}");

@@ -4,7 +4,10 @@
 
 mod fake;
 mod faults;
+mod killed;
+mod measure;
 mod rig;
 mod server;
 mod story;
 mod suite;
+mod takeover;

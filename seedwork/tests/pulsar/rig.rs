@@ -37,6 +37,14 @@ impl Server {
         }
     }
 
+    /// How many entries a topic's partition has had.
+    pub fn entries(&self, settings: &Settings, topic: &str, partition: u16) -> u64 {
+        let path = format!("persistent/public/{}/{topic}-partition-{partition}/internalStats", settings.namespace);
+        let mut answer = ureq::get(format!("{}/admin/v2/{path}", self.admin)).call().unwrap();
+        let stats: serde_json::Value = serde_json::from_str(&answer.body_mut().read_to_string().unwrap()).unwrap();
+        stats["entriesAddedCounter"].as_u64().unwrap()
+    }
+
     /// A request to the administration: its status.
     pub fn ask(&self, method: &str, path: &str, body: &str) -> u16 {
         let agent: ureq::Agent = ureq::Agent::config_builder()
@@ -54,7 +62,8 @@ impl Server {
     }
 }
 
-/// A broker whose owner never sleeps.
+/// A broker whose owner is this thread.
 pub fn connect(settings: &Settings) -> Pulsar {
-    Pulsar::connect(settings.clone(), || ()).unwrap()
+    let owner = std::thread::current();
+    Pulsar::connect(settings.clone(), move || owner.unpark()).unwrap()
 }

@@ -72,6 +72,18 @@ impl Story {
         subscription
     }
 
+    /// The same of a process that has taken the partition.
+    pub fn subscribe_under(&mut self, fence: u64, reader: &str, to: &Destination) -> Subscription {
+        self.broker.took(&Partition { context: reader.into(), number: to.partition }, fence);
+        self.subscribe(reader, to)
+    }
+
+    /// The store says how far the reader is with a route.
+    pub fn mark(&mut self, reader: &Subscription, from: &Partition, position: u64) {
+        let route = Route { from: from.clone(), to: reader.to.clone() };
+        self.marks.insert((reader.clone(), route), Place { epoch: EPOCH, position });
+    }
+
     /// Commits so many rows more and sends them.
     pub fn send(&mut self, from: &Partition, to: &Destination, count: u64) {
         let route = Route { from: from.clone(), to: to.clone() };
@@ -138,7 +150,8 @@ impl Story {
         while !so(self) {
             assert!(begun.elapsed() < Duration::from_secs(60), "never: {what}");
             if !self.hear() {
-                std::thread::sleep(Duration::from_millis(1));
+                // The broker of `connect` wakes this thread.
+                std::thread::park_timeout(Duration::from_millis(1));
             }
         }
         begun.elapsed()

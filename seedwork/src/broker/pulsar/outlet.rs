@@ -52,11 +52,16 @@ impl Outlet {
     pub async fn ready(&mut self) {
         while self.open.is_none() {
             match self.try_open().await {
-                Ok(()) => self.backoff.done(),
+                Ok(()) if self.backoff.is_first() => {}
+                Ok(()) => {
+                    self.backoff.done();
+                    tracing::info!(topic = self.topic, "sending again");
+                }
                 Err(why) => {
-                    let wait = self.backoff.next();
-                    tracing::warn!(topic = self.topic, %why, ?wait, "cannot send: waiting for the broker");
-                    tokio::time::sleep(wait).await;
+                    if self.backoff.is_first() {
+                        tracing::warn!(topic = self.topic, %why, "cannot send: waiting for the broker");
+                    }
+                    tokio::time::sleep(self.backoff.next()).await;
                 }
             }
         }

@@ -106,24 +106,27 @@ async fn run(shared: Arc<Shared>, hub: Arc<Hub>, mut order: Order, mut settles: 
         let (which, mut consumer) = match opened {
             Ok(opened) => opened,
             Err(why) => {
-                let wait = backoff.next();
-                tracing::warn!(topic = %order.subscription.to.topic, partition = order.subscription.to.partition, %why, ?wait,
-                    "cannot read: waiting for the broker");
+                if backoff.is_first() {
+                    tracing::warn!(topic = %order.subscription.to.topic, partition = order.subscription.to.partition, %why,
+                        "cannot read: waiting for the broker");
+                }
                 tokio::select! {
-                    () = tokio::time::sleep(wait) => continue,
+                    () = tokio::time::sleep(backoff.next()) => continue,
                     () = given_up(&mut settles) => return,
                 }
             }
         };
-        backoff.done();
-        match read(&mut consumer, &hub, &order, &mut settles, &room, &mut last, shared.settings.patience).await {
+        let mut reading = Reading { hub: &hub, order: &order, room: &room, last: &mut last, backoff: &mut backoff };
+        match reading.read(&mut consumer, &mut settles, shared.settings.patience).await {
             Ended::GivenUp => {
                 drop(tokio::time::timeout(shared.settings.patience, consumer.close()).await);
                 return;
             }
             Ended::Broken(why) => {
-                tracing::warn!(topic = %order.subscription.to.topic, partition = order.subscription.to.partition, %why,
-                    "reading ended: beginning anew");
+                if backoff.is_first() {
+                    tracing::warn!(topic = %order.subscription.to.topic, partition = order.subscription.to.partition, %why,
+                        "reading ended: beginning anew");
+                }
                 shared.broke(which).await;
                 tokio::time::sleep(backoff.next()).await;
             }
@@ -179,60 +182,73 @@ enum Ended {
     Broken(String),
 }
 
-async fn read(
-    consumer: &mut Consumer<Vec<u8>, TokioExecutor>,
-    hub: &Hub,
-    order: &Order,
-    settles: &mut watch::Receiver<Option<MessageIdData>>,
-    room: &Arc<Semaphore>,
-    last: &mut Option<MessageIdData>,
-    patience: Duration,
-) -> Ended {
-    let topic = consumer.topics().pop().unwrap_or_default();
-    // What the topic's end was when nothing had come for a while.
-    let mut quiet: Option<MessageIdData> = None;
-    let mut waits: Option<Delivered> = None;
-    let mut undecoded = 0;
-    loop {
-        tokio::select! {
-            biased;
-            settled = settles.changed() => {
-                let Ok(()) = settled else { return Ended::GivenUp };
-                let upto = settles.borrow_and_update().clone();
-                if let Some(upto) = upto
-                    && let Err(error) = consumer.cumulative_ack_with_id(&topic, upto).await
-                {
-                    return Ended::Broken(error.to_string());
-                }
-            }
-            permit = room.acquire_many(waits.as_ref().map_or(0, |one| one.weight)), if waits.is_some() => {
-                if let (Ok(permit), Some(one)) = (permit, waits.take()) {
-                    permit.forget();
-                    hub.message(one);
-                }
-            }
-            next = tokio::time::timeout(QUIET, consumer.next()), if waits.is_none() => match next {
-                Ok(Some(Ok(message))) => {
-                    (quiet, undecoded) = (None, 0);
-                    *last = Some(message.message_id().clone());
-                    waits = Some(delivered(message, order, room));
-                }
-                Ok(Some(Err(error))) if is_of_the_message(&error) => {
-                    undecoded += 1;
-                    waits = Some(unreadable(&error, order, room, last.as_ref(), undecoded));
-                }
-                Ok(Some(Err(error))) => return Ended::Broken(error.to_string()),
-                Ok(None) => return Ended::Broken("the stream ended".to_owned()),
-                Err(_) => match tokio::time::timeout(patience, consumer.get_last_message_id()).await {
-                    // The topic grows and nothing comes: the broker has lost sight of this consumer.
-                    Ok(Ok(ends)) if quiet.is_some() && quiet.as_ref() != ends.first() => {
-                        return Ended::Broken("there are messages, and none comes".to_owned());
+/// One consumer's life.
+struct Reading<'a> {
+    hub: &'a Hub,
+    order: &'a Order,
+    room: &'a Arc<Semaphore>,
+    /// The last message that came, also by an earlier consumer.
+    last: &'a mut Option<MessageIdData>,
+    backoff: &'a mut Backoff,
+}
+
+impl Reading<'_> {
+    async fn read(
+        &mut self,
+        consumer: &mut Consumer<Vec<u8>, TokioExecutor>,
+        settles: &mut watch::Receiver<Option<MessageIdData>>,
+        patience: Duration,
+    ) -> Ended {
+        let topic = consumer.topics().pop().unwrap_or_default();
+        // What the topic's end was when nothing had come for a while.
+        let mut quiet: Option<MessageIdData> = None;
+        let mut waits: Option<Delivered> = None;
+        let mut undecoded = 0;
+        loop {
+            tokio::select! {
+                biased;
+                settled = settles.changed() => {
+                    let Ok(()) = settled else { return Ended::GivenUp };
+                    let upto = settles.borrow_and_update().clone();
+                    if let Some(upto) = upto
+                        && let Err(error) = consumer.cumulative_ack_with_id(&topic, upto).await
+                    {
+                        return Ended::Broken(error.to_string());
                     }
-                    Ok(Ok(ends)) => quiet = ends.into_iter().next(),
-                    Ok(Err(error)) => return Ended::Broken(error.to_string()),
-                    Err(_) => return Ended::Broken("no answer in time".to_owned()),
+                }
+                permit = self.room.acquire_many(waits.as_ref().map_or(0, |one| one.weight)), if waits.is_some() => {
+                    if let (Ok(permit), Some(one)) = (permit, waits.take()) {
+                        permit.forget();
+                        self.hub.message(one);
+                    }
+                }
+                next = tokio::time::timeout(QUIET, consumer.next()), if waits.is_none() => match next {
+                    Ok(Some(Ok(message))) => {
+                        self.backoff.done();
+                        (quiet, undecoded) = (None, 0);
+                        *self.last = Some(message.message_id().clone());
+                        waits = Some(delivered(message, self.order, self.room));
+                    }
+                    Ok(Some(Err(error))) if is_of_the_message(&error) => {
+                        undecoded += 1;
+                        waits = Some(unreadable(&error, self.order, self.room, self.last.as_ref(), undecoded));
+                    }
+                    Ok(Some(Err(error))) => return Ended::Broken(error.to_string()),
+                    Ok(None) => return Ended::Broken("the stream ended".to_owned()),
+                    Err(_) => match tokio::time::timeout(patience, consumer.get_last_message_id()).await {
+                        // The topic grows and nothing comes: the broker has lost sight of this consumer.
+                        Ok(Ok(ends)) if quiet.is_some() && quiet.as_ref() != ends.first() => {
+                            return Ended::Broken("there are messages, and none comes".to_owned());
+                        }
+                        Ok(Ok(ends)) => {
+                            self.backoff.done();
+                            quiet = ends.into_iter().next();
+                        }
+                        Ok(Err(error)) => return Ended::Broken(error.to_string()),
+                        Err(_) => return Ended::Broken("no answer in time".to_owned()),
+                    },
                 },
-            },
+            }
         }
     }
 }
@@ -253,7 +269,7 @@ fn delivered(message: Message<Vec<u8>>, order: &Order, room: &Arc<Semaphore>) ->
         None => {
             // With the time of its sending, so that a server that was set up anew and counts from the beginning gives other ids.
             let id = format!("{}:{}:{index}:{}", id.ledger_id, id.entry_id, metadata.publish_time).into();
-            let hash = rows::property(&metadata.properties, rows::HASH).map(Box::from);
+            let hash = rows::property(&metadata.properties, rows::HASH).filter(|hash| hash.len() <= rows::LONGEST).map(Box::from);
             What::Foreign(Foreign { id, raw: raw.clone(), hash })
         }
     };

@@ -21,8 +21,8 @@ pub(super) const HASH: &str = "hash";
 
 /// Bytes that a message may have: the broker's limit of 5 MiB, less what the properties take.
 pub(super) const LARGEST: usize = 5 * 1024 * 1024 - 64 * 1024;
-/// Longer attributes are left out of the properties; they are in the payload too.
-const ATTRIBUTE: usize = 1024;
+/// Longer attributes are left out of the properties, as they are in the payload too; nothing longer is taken from one.
+pub(super) const LONGEST: usize = 1024;
 
 /// A message of the crate's with its key and the attributes of its envelope.
 pub(super) fn message(raw: &[u8], envelope: Option<&Envelope>) -> pulsar::producer::Message {
@@ -41,7 +41,7 @@ pub(super) fn message(raw: &[u8], envelope: Option<&Envelope>) -> pulsar::produc
         ("traceparent", envelope.trace.as_deref()),
     ];
     for (name, value) in attributes {
-        if let Some(value) = value.filter(|value| value.len() <= ATTRIBUTE) {
+        if let Some(value) = value.filter(|value| value.len() <= LONGEST) {
             message.properties.insert(name.to_owned(), value.to_owned());
         }
     }
@@ -136,6 +136,9 @@ pub(super) fn turn_text(route: &Route, mark: Place0) -> String {
 }
 
 pub(super) fn turn(text: &str) -> Option<(Route, Place0)> {
+    if text.len() > LONGEST {
+        return None;
+    }
     let parts: Vec<&str> = text.split(' ').collect();
     let [context, from, topic, to, mark] = parts.as_slice() else { return None };
     let from = Partition { context: (*context).into(), number: u16::try_from(number(from)?).ok()? };
@@ -235,7 +238,8 @@ mod tests {
             let route = row(None).route;
             assert_eq!(turn(&turn_text(&route, mark)), Some((route, mark)));
         }
-        for hostile in ["", "lot 1 lot.events", "lot 1 lot.events 1 x", "lot x lot.events 1 -", "lot 1 lot.events 1 - -"] {
+        let long = format!("lot 1 {} 1 -", "x".repeat(LONGEST));
+        for hostile in ["", "lot 1 lot.events", "lot 1 lot.events 1 x", "lot x lot.events 1 -", "lot 1 lot.events 1 - -", &long] {
             assert_eq!(turn(hostile), None, "{hostile:?}");
         }
     }

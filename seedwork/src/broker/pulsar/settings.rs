@@ -151,6 +151,11 @@ impl Backoff {
         self.times = 0;
     }
 
+    /// Whether this is the first time since something went well: said aloud, unlike the next thousand.
+    pub fn is_first(&self) -> bool {
+        self.times == 0
+    }
+
     /// How long to wait now.
     pub fn next(&mut self) -> Duration {
         let base = 100_u64 << self.times.min(6);
