@@ -9,10 +9,10 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::broker::{Broker, Heard, Subscription};
+use crate::broker::{Broker, Foreign, Heard, Subscription};
 use crate::clock::{Chance, Clock};
 use crate::context::{Context, Registry};
-use crate::identity::{Identity, Trouble};
+use crate::identity::Identity;
 use crate::inbox::{self, Lanes};
 use crate::log::Relay;
 use crate::message::Role;
@@ -22,6 +22,7 @@ mod alarms;
 mod answer;
 mod batch;
 mod flight;
+mod foreign;
 mod held;
 mod inputs;
 mod keep;
@@ -32,6 +33,7 @@ mod recover;
 mod run;
 mod settle;
 mod tap;
+mod waiters;
 mod write;
 
 use alarms::Alarms;
@@ -66,9 +68,6 @@ pub struct Settings {
     pub epoch: u64,
 }
 
-/// Somebody who waits for a saga's outcome, and since when.
-type Waiter = (Box<dyn Listener>, Duration);
-
 /// One input of a batch.
 enum Input {
     Ask {
@@ -86,6 +85,14 @@ enum Input {
         seed: u64,
         partition: usize,
         admitted: bool,
+    },
+    Foreign {
+        subscription: Subscription,
+        number: u64,
+        foreign: Foreign,
+        received: i64,
+        seed: u64,
+        partition: usize,
     },
     Waiting {
         number: u64,
@@ -129,7 +136,7 @@ pub struct Executor {
     alarms: Alarms,
     /// The names of topics, made once.
     topics: BTreeMap<(&'static str, Role), Arc<str>>,
-    waiters: BTreeMap<Arc<str>, Vec<Waiter>>,
+    waiters: waiters::Waiters,
     paused_until: Option<Duration>,
     /// After a crash that the process outlives: how long the store is left alone before the next time it is tried.
     backoff: Option<Duration>,
@@ -210,7 +217,7 @@ impl Executor {
             crashed: None,
             alarms: Alarms::default(),
             topics: BTreeMap::new(),
-            waiters: BTreeMap::new(),
+            waiters: waiters::Waiters::default(),
             paused_until: None,
             backoff: None,
             cautious: 0,
@@ -272,16 +279,7 @@ impl Executor {
             paused: taken.paused.iter().cloned().collect(),
         });
         for saga in taken.running {
-            let live = loop {
-                match self.identity.saga(&self.registry, &mut *self.store, &saga) {
-                    Ok(live) => break live,
-                    Err(Trouble::Missing(table, id)) => {
-                        let row = self.store.fetch(&[(table, id.clone())])?.pop().flatten();
-                        self.identity.fetched((table, id), row);
-                    }
-                    Err(Trouble::Broken(why)) => return Err(StoreError(why)),
-                }
-            };
+            let live = self.load_saga(&saga)?;
             if let Some(live) = live {
                 self.alarms.again(partition, &saga, &live.record.run, &live.shape, now);
             }
@@ -381,10 +379,7 @@ impl Executor {
             // A little at a time, soon again while there is more: a store that takes thousands a second must forget as many.
             let forgotten = self.store.forget_commands(self.clock.now()).map_err(crash)?;
             self.forget_due = now + if forgotten > 0 { Duration::from_millis(50) } else { Duration::from_secs(60) };
-            self.waiters.retain(|_, listeners| {
-                listeners.retain(|(listener, since)| listener.waits() && now.saturating_sub(*since) < Duration::from_secs(600));
-                !listeners.is_empty()
-            });
+            self.forget_waiters(now);
         }
         Ok(())
     }

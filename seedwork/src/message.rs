@@ -46,6 +46,15 @@ impl Role {
             Role::Reply => "replies",
         }
     }
+
+    /// The role of what a topic carries, by its last part; what is neither commands nor events is replies.
+    pub fn of_topic(topic: &str) -> Role {
+        match topic.rsplit_once('.').map_or(topic, |(_, last)| last) {
+            "commands" => Role::Command,
+            "events" => Role::Event,
+            _ => Role::Reply,
+        }
+    }
 }
 
 /// One kind of message. [`messages!`](crate::messages) implements it; nobody else needs to.

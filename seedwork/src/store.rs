@@ -242,6 +242,17 @@ pub struct About {
     pub saga: Option<Arc<str>>,
 }
 
+impl About {
+    pub(crate) fn of(envelope: &crate::message::Envelope) -> About {
+        About {
+            kind: envelope.kind.clone(),
+            key: envelope.key.clone(),
+            source: envelope.source.clone(),
+            saga: envelope.saga.as_ref().map(|saga| saga.id.clone()),
+        }
+    }
+}
+
 /// Why a batch was not committed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CommitError {

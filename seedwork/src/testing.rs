@@ -22,6 +22,7 @@ use crate::view::{Read, Value};
 mod ask;
 mod faulty;
 mod laws;
+mod leases;
 mod look;
 #[cfg(feature = "distributed")]
 pub mod servers;
@@ -32,7 +33,7 @@ pub use faulty::{Plant, StoreFaults};
 pub use laws::{Case, assert_saga_laws};
 pub use sim::BrokerFaults;
 
-use ask::Heard;
+use ask::Ears;
 use faulty::Faulty;
 use sim::Sim;
 
@@ -62,6 +63,10 @@ pub struct Faults {
     pub broker: BrokerFaults,
     /// A partition is taken by the other replica while its owner still believes in it, once in so many steps (distributed only).
     pub lease_lost: u64,
+    /// A partition is given up by its owner, and taken by the other replica, once in so many steps (distributed only).
+    pub handed_over: u64,
+    /// A process outlives the loss of its store instead of starting again, once in so many times (distributed only).
+    pub outlived: u64,
 }
 
 impl Faults {
@@ -69,8 +74,10 @@ impl Faults {
     pub fn all() -> Faults {
         Faults {
             store: StoreFaults { crash: 40, missing: 3, outage: 60, refused: 80 },
-            broker: BrokerFaults { lose: 20, doubtful: 20, duplicate: 10, late: 6, swap: 12, vanish: 60 },
+            broker: BrokerFaults { lose: 20, doubtful: 20, duplicate: 10, late: 6, swap: 12, vanish: 60, astray: 5, unheard: 8 },
             lease_lost: 50,
+            handed_over: 80,
+            outlived: 2,
         }
     }
 }
@@ -107,8 +114,9 @@ pub struct World {
     faults: Arc<Mutex<Faults>>,
     plant: Arc<Mutex<Option<Plant>>>,
     hook: Arc<Mutex<Option<Hook>>>,
-    asked: Vec<Packet>,
-    heard: Arc<Mutex<Vec<Heard>>>,
+    /// None: whoever listens put its message on a topic itself.
+    asked: Vec<Option<Packet>>,
+    ears: Ears,
     limits: Limits,
     trace: String,
     keep_trace: bool,
@@ -122,7 +130,7 @@ impl World {
     /// # Panics
     /// When SQLite has no memory: a test cannot go on.
     pub fn embedded(make: impl Fn() -> Vec<Context> + 'static, seed: u64) -> World {
-        let mut world = World::empty(Box::new(make), 1, seed, None);
+        let mut world = World::empty(Box::new(make), 1, seed);
         let contexts: Vec<&'static str> = (world.make)().iter().map(Context::name).collect();
         let partitions = contexts.iter().map(|context| Partition { context: (*context).into(), number: 0 }).collect();
         let store = memory();
@@ -136,8 +144,8 @@ impl World {
     /// # Panics
     /// When SQLite has no memory: a test cannot go on.
     pub fn distributed(make: impl Fn() -> Vec<Context> + 'static, partitions: u16, seed: u64) -> World {
-        let sim = Arc::new(Mutex::new(Sim::new(seed)));
-        let mut world = World::empty(Box::new(make), partitions, seed, Some(sim));
+        let mut world = World::empty(Box::new(make), partitions, seed);
+        world.sim = Some(Arc::new(Mutex::new(Sim::new(seed, world.ears.clone()))));
         for context in (world.make)().iter().map(Context::name) {
             let store = memory();
             for replica in 0..2 {
@@ -150,19 +158,19 @@ impl World {
         world
     }
 
-    fn empty(make: Box<dyn Fn() -> Vec<Context>>, partitions: u16, seed: u64, sim: Option<Arc<Mutex<Sim>>>) -> World {
+    fn empty(make: Box<dyn Fn() -> Vec<Context>>, partitions: u16, seed: u64) -> World {
         World {
             make,
             partitions,
             clock: Virtual(Arc::new(Mutex::new((1_767_225_600_000_000, Duration::from_secs(1))))),
             chance: Chance::seeded(seed),
             nodes: Vec::new(),
-            sim,
+            sim: None,
             faults: Arc::default(),
             plant: Arc::default(),
             hook: Arc::default(),
             asked: Vec::new(),
-            heard: Arc::default(),
+            ears: Ears::default(),
             limits: Limits::default(),
             trace: String::new(),
             keep_trace: false,
@@ -277,7 +285,7 @@ impl World {
     /// One step: a process, drawn by chance, runs a batch; when none has anything to do, time goes to the next alarm, at most
     /// `until`. False when nothing is left before that.
     pub fn step(&mut self, until: Duration) -> bool {
-        self.lose_lease();
+        self.move_leases();
         let first = usize::try_from(self.chance.below(self.nodes.len() as u64)).unwrap_or(0);
         for turn in 0..self.nodes.len() {
             let index = (first + turn) % self.nodes.len();
@@ -291,11 +299,12 @@ impl World {
                     }
                     return true;
                 }
-                Err(Stop::Crash(why)) => {
+                Err(stop) => {
+                    let Stop::Crash(why) = &stop;
                     if self.keep_trace {
                         let _ = writeln!(self.trace, "{} {index} crash: {why}", lock(&self.clock.0).0);
                     }
-                    self.restart(index);
+                    self.crashed(index, &stop);
                     return true;
                 }
             }
@@ -314,29 +323,6 @@ impl World {
         }
         self.advance(next - now);
         true
-    }
-
-    fn lose_lease(&mut self) {
-        let one_in = lock(&self.faults).lease_lost;
-        if self.sim.is_none() || !self.chance.one_in(one_in) {
-            return;
-        }
-        let from = usize::try_from(self.chance.below(self.nodes.len() as u64)).unwrap_or(0);
-        let Some(node) = self.nodes.get_mut(from) else { return };
-        let (replica, contexts) = (node.replica, node.contexts.clone());
-        if node.partitions.is_empty() {
-            return;
-        }
-        let which = usize::try_from(self.chance.below(node.partitions.len() as u64)).unwrap_or(0);
-        let partition = node.partitions.remove(which);
-        let other = self.nodes.iter().position(|other| other.contexts == contexts && other.replica != replica);
-        let Some((index, other)) = other.and_then(|index| Some((index, self.nodes.get_mut(index)?))) else { return };
-        other.partitions.push(partition.clone());
-        // The old owner goes on believing until its next commit meets the fence.
-        if other.executor.as_mut().is_some_and(|executor| executor.take(&partition).is_err()) {
-            // What was under way there had an unknown outcome.
-            self.restart(index);
-        }
     }
 
     /// Runs until nothing happens any more before this much virtual time has passed. Returns the steps taken.
@@ -360,8 +346,7 @@ impl World {
             self.run(Duration::from_secs(2));
             self.ask_unanswered_again();
             self.run(Duration::from_secs(1));
-            let answered = lock(&self.heard).iter().all(|heard| !matches!(heard.first, None | Some(First::Unavailable(_))));
-            if answered && self.sagas().iter().all(|(_, record)| record.run.stage.ended()) && self.quiet() {
+            if self.ears.answered() && self.sagas().iter().all(|(_, record)| record.run.stage.ended()) && self.quiet() {
                 return true;
             }
             if self.clock.monotonic() > until {

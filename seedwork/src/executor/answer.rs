@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::command::Refusal;
-use crate::message::Packet;
+use crate::message::{Envelope, Packet};
 use crate::saga::engine::{Exception, Reason};
 
 /// A command from outside.
@@ -101,7 +101,7 @@ pub struct CommandRecord {
     pub key: Arc<str>,
     /// When it was received: microseconds since 1970.
     pub received: i64,
-    /// `accepted`, `done`, `refused` or `dead-letter`.
+    /// `accepted`, `done`, `refused` or `dead-letter`. `sent-on`: another partition has it now, and keeps a record of its own.
     pub status: Cow<'static, str>,
     /// The saga that it started, or asked to be undone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -112,9 +112,52 @@ pub struct CommandRecord {
     /// What the handler added to the answer.
     #[serde(default, skip_serializing_if = "serde_json::Value::is_null")]
     pub told: serde_json::Value,
+    /// Whether a producer of its own sent it past the edges: it may come before what it names is known.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub foreign: bool,
 }
 
 impl CommandRecord {
+    /// Of a command that has just come from an edge.
+    pub(super) fn new(hash: Box<str>, envelope: &Envelope, received: i64) -> CommandRecord {
+        CommandRecord {
+            hash,
+            kind: envelope.kind.clone(),
+            key: envelope.key.clone(),
+            received,
+            status: "accepted".into(),
+            saga: None,
+            refusal: None,
+            told: serde_json::Value::Null,
+            foreign: false,
+        }
+    }
+
+    /// Of a message that was no command.
+    pub(super) fn aside(received: i64) -> CommandRecord {
+        CommandRecord {
+            hash: "".into(),
+            kind: "".into(),
+            key: "".into(),
+            received,
+            status: "dead-letter".into(),
+            saga: None,
+            refusal: None,
+            told: serde_json::Value::Null,
+            foreign: true,
+        }
+    }
+
+    /// Whether it is the record of this very command, not of another with its id.
+    pub(super) fn is_of(&self, hash: &str, envelope: &Envelope) -> bool {
+        *self.hash == *hash && self.kind == envelope.kind && self.key == envelope.key
+    }
+
+    /// Whether nothing more becomes of it.
+    pub(super) fn settled(&self) -> bool {
+        matches!(&*self.status, "done" | "refused")
+    }
+
     /// The first answer that this record stands for.
     pub(super) fn first(&self) -> First {
         match (&self.refusal, &*self.status) {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::{Ask, CommandRecord, First, operate};
+use super::{Answered, Ask, CommandRecord, First, operate};
 use crate::broker::Subscription;
 use crate::command::Refusal;
 use crate::message::{Packet, Role};
@@ -23,6 +23,8 @@ pub(super) struct Batch {
     pub waiting: Vec<WaitingWrite>,
     pub acknowledged: BTreeMap<Subscription, u64>,
     pub firsts: Vec<(Ask, First)>,
+    /// What edges elsewhere are told, and where they listen.
+    pub answers: Vec<(Arc<str>, Answered)>,
     pub alarms: Vec<(usize, Arc<str>, Alarm)>,
     pub ended: Vec<Ended>,
     pub replies: Vec<(operate::Reply, operate::Answer)>,
@@ -35,11 +37,22 @@ pub(super) struct Batch {
     pub missing: BTreeSet<(Table, Box<str>)>,
 }
 
+impl Batch {
+    /// A message of a subscription is settled by this batch.
+    pub fn acknowledge(&mut self, subscription: &Subscription, number: u64) {
+        match self.acknowledged.get_mut(subscription) {
+            Some(upto) => *upto = number.max(*upto),
+            None => drop(self.acknowledged.insert(subscription.clone(), number)),
+        }
+    }
+}
+
 /// A message on its way into the log.
 pub(super) struct Outgo {
     pub partition: usize,
     pub cause: Arc<Packet>,
-    pub sent: Sent,
+    /// None: its cause itself, a command of this context from outside, goes on to another partition as it came.
+    pub sent: Option<Sent>,
     pub received: i64,
     pub started: i64,
 }

@@ -221,7 +221,7 @@ fn unanswered(inputs: Vec<Input>) -> Vec<(super::Ask, First)> {
             Input::Operation { answer, .. } => {
                 answer(Err(Undecided::Unavailable("the store cannot be used at the moment; try again".to_owned())))
             }
-            Input::Message { .. } | Input::Waiting { .. } | Input::Alarm { .. } => {}
+            Input::Message { .. } | Input::Foreign { .. } | Input::Waiting { .. } | Input::Alarm { .. } => {}
         }
     }
     asks

@@ -53,9 +53,11 @@ impl Executor {
                         inputs.push(Input::Message { subscription, number, row, received, seed, partition, admitted: false });
                     }
                 }
-                // Not acknowledged, so it is kept where it is.
-                Heard::Foreign(subscription, _, foreign) => {
-                    tracing::error!(topic = %subscription.to.topic, id = %foreign.id, "a message of a foreign client is not taken");
+                Heard::Foreign(subscription, number, foreign) => {
+                    if let Some(partition) = self.held.iter().position(|held| held.partition == subscription.reader) {
+                        let seed = self.chance.bits();
+                        inputs.push(Input::Foreign { subscription, number, foreign, received, seed, partition });
+                    }
                 }
                 Heard::Receipt(route, upto) => {
                     if let Some(held) = self.held.iter_mut().find(|held| held.partition == route.from) {

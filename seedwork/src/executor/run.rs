@@ -4,7 +4,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use super::batch::{Batch, Origin, Run, Verdict};
-use super::{Ask, CommandRecord, Executor, First, Gap, Input, Mark, Stop, alarms, crash};
+use super::settle::lane;
+use super::{Ask, CommandRecord, Executor, First, Gap, Input, Mark, Stop, alarms, crash, foreign};
 use crate::clock::Chance;
 use crate::command::{Error, Fault, Refusal, Result};
 use crate::identity::Trouble;
@@ -29,14 +30,19 @@ impl Executor {
         match input {
             Input::Ask { ask, received, seed, partition } => self.ask_input(ask, received, seed, partition, batch, force),
             Input::Message { subscription, number, row, received, seed, partition, admitted } => {
-                batch.acknowledged.insert(subscription.clone(), number);
+                batch.acknowledge(&subscription, number);
                 // The mark moves once, in the order of arrival; what is run again later in the batch has passed it.
                 if !admitted && !self.admit(&row, partition) {
                     return Ok(None);
                 }
-                let back = self.message_input(&row, received, seed, partition, batch, force);
+                let back = self.message_input(&row, received, seed, partition, batch, force)?;
                 let again = Input::Message { subscription, number, row, received, seed, partition, admitted: true };
                 Ok(back.then_some(again))
+            }
+            Input::Foreign { subscription, number, foreign, received, seed, partition } => {
+                batch.acknowledge(&subscription, number);
+                let back = self.foreign_input((&subscription, &foreign), received, seed, partition, batch, force)?;
+                Ok(back.then_some(Input::Foreign { subscription, number, foreign, received, seed, partition }))
             }
             Input::Waiting { number, received, seed, partition } => {
                 self.waiting_input(number, received, seed, partition, batch, force)
@@ -73,23 +79,13 @@ impl Executor {
                 return Err(Stop::Crash(why));
             }
             Ok(Some(known)) => {
-                let same = known.hash == ask.hash && known.kind == envelope.kind && known.key == envelope.key;
-                let first = if same { known.first() } else { First::Mismatch };
+                let first = if known.is_of(&ask.hash, envelope) { known.first() } else { First::Mismatch };
                 batch.firsts.push((ask, first));
                 return Ok(None);
             }
             Ok(None) => {}
         }
-        let record = CommandRecord {
-            hash: ask.hash.clone(),
-            kind: envelope.kind.clone(),
-            key: envelope.key.clone(),
-            received,
-            status: "accepted".into(),
-            saga: None,
-            refusal: None,
-            told: serde_json::Value::Null,
-        };
+        let record = CommandRecord::new(ask.hash.clone(), envelope, received);
         let packet = Arc::new(ask.packet.clone());
         let run = Run { partition, packet: &packet, role: Role::Command, origin: Origin::Ask, received, record: Some(record) };
         match self.lane_then_run(run, seed, batch, force) {
@@ -140,34 +136,27 @@ impl Executor {
         partition: usize,
         batch: &mut Batch,
         force: Option<&str>,
-    ) -> bool {
-        let role = match row.route.to.topic.rsplit_once('.') {
-            Some((_, "commands")) => Role::Command,
-            Some((_, "events")) => Role::Event,
-            _ => Role::Reply,
-        };
+    ) -> std::result::Result<bool, Stop> {
+        let role = Role::of_topic(&row.route.to.topic);
         let packet = match &row.packet {
             Some(packet) => Ok(packet.clone()),
             None => Packet::parse(&row.raw, |kind| self.registry.record_of(kind)).map(Arc::new),
         };
         match packet {
+            // Whatever a context says has a cause: this one came from outside.
+            Ok(packet) if role == Role::Command && packet.envelope.causation.is_none() => {
+                self.sent_on_input(packet, received, seed, partition, batch, force)
+            }
             Ok(packet) => {
                 if self.kept_back(partition, &packet.envelope, batch) {
-                    return true;
+                    return Ok(true);
                 }
-                let record = match self.outside_record(&packet.envelope, role, batch) {
-                    Ok(record) => record,
-                    Err(missing) => {
-                        self.miss(partition, &packet.envelope, missing, batch);
-                        return true;
-                    }
-                };
-                let run = Run { partition, packet: &packet, role, origin: Origin::Message, received, record };
-                self.lane_then_run(run, seed, batch, force).is_none()
+                let run = Run { partition, packet: &packet, role, origin: Origin::Message, received, record: None };
+                Ok(self.lane_then_run(run, seed, batch, force).is_none())
             }
             Err(error) => {
                 self.unreadable(partition, row, received, &error.to_string(), batch);
-                false
+                Ok(false)
             }
         }
     }
@@ -188,12 +177,12 @@ impl Executor {
             self.held[partition].lanes.remove(number);
             return Ok(None);
         };
-        let role = match &*waiting.topic {
-            "commands" => Role::Command,
-            "events" => Role::Event,
-            _ => Role::Reply,
-        };
+        let role = Role::of_topic(&waiting.topic);
         let back = Input::Waiting { number, received, seed, partition };
+        if head.lane.starts_with(foreign::ASIDE) {
+            let again = self.aside_input((head, &waiting), received, seed, partition, batch, force)?;
+            return Ok(again.then_some(back));
+        }
         let packet = match Packet::parse(&waiting.raw, |kind| self.registry.record_of(kind)) {
             Ok(packet) => Arc::new(packet),
             Err(error) => {
@@ -212,6 +201,11 @@ impl Executor {
                 return Ok(Some(back));
             }
         };
+        if record.as_ref().is_some_and(CommandRecord::settled) {
+            // A copy of it that came another way has been taken meanwhile.
+            self.remove_waiting(partition, number, batch);
+            return Ok(None);
+        }
         let run = Run { partition, packet: &packet, role, origin: Origin::Waiting(head), received, record };
         Ok(self.run(run, seed, batch, force).is_none().then_some(back))
     }
@@ -237,7 +231,7 @@ impl Executor {
         false
     }
 
-    fn kept_back(&self, partition: usize, envelope: &Envelope, batch: &Batch) -> bool {
+    pub(super) fn kept_back(&self, partition: usize, envelope: &Envelope, batch: &Batch) -> bool {
         !batch.held_back.is_empty() && batch.held_back.contains(&(partition, envelope.partition_key().into()))
     }
 
@@ -278,10 +272,10 @@ impl Executor {
     }
 
     /// Queues up behind the lane, or runs. None: something must be fetched first.
-    fn lane_then_run(&mut self, run: Run<'_>, seed: u64, batch: &mut Batch, force: Option<&str>) -> Option<First> {
+    pub(super) fn lane_then_run(&mut self, run: Run<'_>, seed: u64, batch: &mut Batch, force: Option<&str>) -> Option<First> {
         let held = self.held.get(run.partition)?;
         if !held.lanes.is_empty() {
-            let lane = inbox::lane(&run.packet.envelope, run.role);
+            let lane = lane(&run);
             if held.lanes.blocked(&lane) {
                 let due = Some(run.received);
                 self.put_waiting(&run, lane, due, false, None, 0, "queued behind its lane".to_owned(), batch);
@@ -292,7 +286,7 @@ impl Executor {
         self.run(run, seed, batch, force)
     }
 
-    fn run(&mut self, run: Run<'_>, seed: u64, batch: &mut Batch, force: Option<&str>) -> Option<First> {
+    pub(super) fn run(&mut self, run: Run<'_>, seed: u64, batch: &mut Batch, force: Option<&str>) -> Option<First> {
         let started = self.clock.now();
         if let Some(why) = force {
             return Some(self.settle(
@@ -304,12 +298,19 @@ impl Executor {
             ));
         }
         let packet = run.packet.clone();
+        let answered_later = matches!(run.origin, Origin::Waiting(_)) && run.record.is_some();
         let ran = match run.role {
             Role::Reply => self.with_work(run.partition, &packet, run.received, seed, |work| answered(work, &packet)),
             Role::Command | Role::Event => self.with_handler(run.partition, &packet, run.received, seed),
         };
         match ran {
-            Ok((verdict, changes)) => Some(self.settle(run, verdict, changes, started, batch)),
+            Ok((verdict, changes)) => {
+                let first = self.settle(run, verdict, changes, started, batch);
+                if answered_later && matches!(first, First::Done { .. } | First::Refused(_)) {
+                    foreign::tell(&packet, first.clone(), batch);
+                }
+                Some(first)
+            }
             Err(missing) => {
                 self.miss(run.partition, &packet.envelope, missing, batch);
                 None

@@ -91,6 +91,7 @@ impl Executor {
         let context = self.held.get(run.partition).and_then(|held| self.registry.contexts.get(held.context));
         let declared = context.and_then(|context| context.handlers.get(&*envelope.kind)).is_some_and(|handler| handler.early);
         let from_another = envelope.causation.is_some() && context.is_some_and(|context| context.name != &*envelope.source);
+        let from_another = from_another || run.record.as_ref().is_some_and(|record| record.foreign);
         let refused = || Verdict::Refused(Refusal::unknown(kind, id));
         match &run.origin {
             _ if !declared && !from_another && run.record.is_some() => refused(),
@@ -144,7 +145,7 @@ impl Executor {
                 self.change_waiting(run.partition, head, why, batch);
             }
             Origin::Ask | Origin::Message => {
-                let lane = inbox::lane(&run.packet.envelope, run.role);
+                let lane = lane(run);
                 self.put_waiting(run, lane, due, dead, None, attempts, why, batch);
             }
         }
@@ -157,7 +158,7 @@ impl Executor {
         let number = held.lanes.mint(received);
         let lane = format!("unreadable|{}|{}", row.route.from, row.place.position).into();
         let head = WaitingHead { number, lane, attempts: 1, due: None, dead: true, not_yet: None };
-        let topic = row.route.to.topic.rsplit_once('.').map_or("events", |(_, role)| role).into();
+        let topic = Role::of_topic(&row.route.to.topic).topic().into();
         held.lanes.put(head.clone());
         self.counters.dead_letters += 1;
         let reason = format!("unreadable: {why}");
@@ -182,13 +183,7 @@ impl Executor {
         held.lanes.put(head.clone());
         self.counters.waiting += 1;
         let raw = run.packet.raw().clone();
-        let envelope = &run.packet.envelope;
-        let about = About {
-            kind: envelope.kind.clone(),
-            key: envelope.key.clone(),
-            source: envelope.source.clone(),
-            saga: envelope.saga.as_ref().map(|saga| saga.id.clone()),
-        };
+        let about = About::of(&run.packet.envelope);
         let (topic, since) = (run.role.topic().into(), run.received);
         let waiting = Waiting { head, topic, about: Some(about), reason, raw, since, revision: 1 };
         batch.waiting.push(WaitingWrite::Put(held.partition.clone(), waiting));
@@ -243,7 +238,7 @@ impl Executor {
             Outgoing { context, role: Role::Reply, kind: ANSWER_KIND, record: ANSWER_RECORD, key: (*saga.id).into(), body };
         let sent = Sent { message, saga: Some(saga), correlation: None, actor: None };
         let started = self.clock.now();
-        batch.sent.push(Outgo { partition, cause: packet.clone(), sent, received, started });
+        batch.sent.push(Outgo { partition, cause: packet.clone(), sent: Some(sent), received, started });
     }
 
     pub(super) fn apply(&mut self, changes: Changes, partition: usize, packet: &Arc<Packet>, received: i64, batch: &mut Batch) {
@@ -271,11 +266,21 @@ impl Executor {
             }
             batch.sagas.entry(change.id).or_insert_with(|| (partition, Vec::new())).1.extend(change.log);
         }
-        let sent = changes.sent.into_iter().map(|sent| Outgo { partition, cause: packet.clone(), sent, received, started });
+        let sent =
+            changes.sent.into_iter().map(|sent| Outgo { partition, cause: packet.clone(), sent: Some(sent), received, started });
         batch.sent.extend(sent);
         batch.alarms.extend(changes.alarms.into_iter().map(|(saga, alarm)| (partition, saga, alarm)));
         batch.ended.extend(changes.ended);
     }
+}
+
+/// The lane of a message. What producers of their own send is apart from what contexts and edges do: it holds up nobody else.
+pub(super) fn lane(run: &Run<'_>) -> Arc<str> {
+    if run.record.as_ref().is_some_and(|record| record.foreign) {
+        let envelope = &run.packet.envelope;
+        return format!("foreign|{}|{}", envelope.key, envelope.source).into();
+    }
+    inbox::lane(&run.packet.envelope, run.role)
 }
 
 /// The contexts that a process hears of are few and named in its messages' types; their names live as long as it does.

@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use super::batch::{Batch, Outgo};
 use super::flight::Flight;
-use super::{Executor, First, Input, KEEP_COMMANDS, Outcome, Stop, topic};
+use super::waiters::Waiter;
+use super::{Answered, Executor, First, Input, KEEP_COMMANDS, Stop, topic};
 use crate::log::partition_of;
-use crate::message::{Envelope, Packet};
-use crate::saga::engine::Stage;
+use crate::message::{Envelope, Packet, Role};
 use crate::store::{CommandWrite, Destination, HeadWrite, LogRow, Place, Route, SagaWrite, StateWrite, Writes};
-use crate::work::{Alarm, Ended};
+use crate::work::Alarm;
 
 impl Executor {
     /// Runs inputs; what misses something is run again when that has been fetched, later inputs of its key after it.
@@ -157,10 +157,18 @@ impl Executor {
         let source = self.registry.contexts.get(held.context).map_or("", |context| context.name);
         held.position += 1;
         let place = Place { epoch: held.epoch, position: held.position };
-        let message = sent.message;
-        let topic = self.topics.entry((message.context, message.role)).or_insert_with(|| topic(message.context, message.role));
-        let to = Destination { topic: topic.clone(), partition: partition_of(&message.key, self.settings.partitions) };
+        let (context, role, key) = match &sent {
+            Some(sent) => (sent.message.context, sent.message.role, &*sent.message.key),
+            None => (source, Role::Command, &*cause.envelope.key),
+        };
+        let topic = self.topics.entry((context, role)).or_insert_with(|| topic(context, role));
+        let to = Destination { topic: topic.clone(), partition: partition_of(key, self.settings.partitions) };
         let predecessor = held.destinations.insert(to.clone(), place);
+        let (route, times) = (Route { from: held.partition.clone(), to }, [received, started, now]);
+        let Some(sent) = sent else {
+            return Ok(LogRow { route, place, predecessor, raw: cause.raw().clone(), packet: Some(cause), times });
+        };
+        let message = sent.message;
         let envelope = Envelope {
             id: format!("{}/{}/{}", held.partition, place.epoch, place.position).into(),
             source: source.into(),
@@ -178,14 +186,7 @@ impl Executor {
         };
         let packet = Packet::encode(envelope, message.record, &message.body)
             .map_err(|error| Stop::Crash(format!("a message cannot be written as JSON: {error}")))?;
-        Ok(LogRow {
-            route: Route { from: held.partition.clone(), to },
-            place,
-            predecessor,
-            raw: packet.raw().clone(),
-            packet: Some(Arc::new(packet)),
-            times: [received, started, now],
-        })
+        Ok(LogRow { route, place, predecessor, raw: packet.raw().clone(), packet: Some(Arc::new(packet)), times })
     }
 
     /// What waited for the commit.
@@ -223,7 +224,13 @@ impl Executor {
             if let First::Done { saga: Some(saga), .. } = &first
                 && ask.listener.waits()
             {
-                self.wait(saga, ask.listener, now);
+                self.wait(saga, Waiter::Here(ask.listener), now);
+            }
+        }
+        for (to, answered) in batch.answers {
+            self.broker.answer(&to, &answered);
+            if let Answered { command, first: Some(First::Done { saga: Some(saga), .. }), .. } = answered {
+                self.wait(&saga, Waiter::Elsewhere { to, command }, now);
             }
         }
         self.counters.sagas_ended += batch.ended.len() as u64;
@@ -234,45 +241,11 @@ impl Executor {
         for ended in batch.ended {
             self.alarms.forget(&ended.saga);
             self.identity.forget_saga(&ended.saga, number);
-            if let Some(listeners) = self.waiters.remove(&ended.saga) {
-                let outcome = self.outcome(&ended);
-                for (mut listener, _) in listeners {
-                    listener.outcome(&outcome);
-                }
-            }
+            self.tell_outcome(&ended);
         }
         self.after_operation(batch.turned, &writes.pauses, now);
         for (answer, result) in batch.replies {
             answer(result);
-        }
-    }
-
-    /// Keeps whoever waits for a saga's outcome, or tells it at once when the saga has ended (the same command, asked again).
-    fn wait(&mut self, saga: &Arc<str>, mut listener: Box<dyn super::Listener>, now: std::time::Duration) {
-        if let Ok(Some(live)) = self.identity.saga(&self.registry, &mut *self.store, saga)
-            && live.record.run.stage.ended()
-        {
-            let outcome = self.outcome(&Ended { saga: saga.clone(), record: live.record.clone() });
-            listener.outcome(&outcome);
-            return;
-        }
-        self.waiters.entry(saga.clone()).or_default().push((listener, now));
-    }
-
-    fn outcome(&self, ended: &Ended) -> Outcome {
-        let (record, run) = (&ended.record, &ended.record.run);
-        let definition =
-            self.registry.context(&record.context).and_then(|context| self.registry.saga(context, &record.name, record.version));
-        let step = run.reason.as_ref().and_then(|reason| {
-            let row = definition?.plan.get(usize::from(reason.row).checked_sub(1)?)?;
-            row.command
-        });
-        Outcome {
-            saga: ended.saga.clone(),
-            completed: run.stage == Stage::Completed,
-            reason: run.reason.clone(),
-            step: step.map(Into::into),
-            exceptions: run.exceptions.clone(),
         }
     }
 }

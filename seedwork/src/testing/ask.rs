@@ -1,7 +1,9 @@
 //! What a test asks, and what it hears.
 
 use super::*;
+use crate::executor::Answered;
 use crate::message::Expected;
+use crate::store::Destination;
 
 /// What became of a command that a test asked.
 #[derive(Clone, Debug, Default)]
@@ -14,18 +16,55 @@ pub(super) struct Heard {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ticket(usize);
 
-struct Ear(Arc<Mutex<Vec<Heard>>>, usize);
+/// Everything that was heard, by ticket.
+#[derive(Clone, Default)]
+pub(super) struct Ears(Arc<Mutex<Vec<Heard>>>);
 
-impl Listener for Ear {
-    fn first(&mut self, first: &First) {
-        if let Some(heard) = lock(&self.0).get_mut(self.1) {
+impl Ears {
+    fn of(&self, ticket: usize) -> Heard {
+        lock(&self.0).get(ticket).cloned().unwrap_or_default()
+    }
+
+    fn first(&self, ticket: usize, first: &First) {
+        if let Some(heard) = lock(&self.0).get_mut(ticket) {
             heard.first = Some(first.clone());
         }
     }
-    fn outcome(&mut self, outcome: &Outcome) {
-        if let Some(heard) = lock(&self.0).get_mut(self.1) {
+
+    fn outcome(&self, ticket: usize, outcome: &Outcome) {
+        if let Some(heard) = lock(&self.0).get_mut(ticket) {
             heard.outcome = Some(outcome.clone());
         }
+    }
+
+    /// Whether every command has its first answer.
+    pub fn answered(&self) -> bool {
+        lock(&self.0).iter().all(|heard| !matches!(heard.first, None | Some(First::Unavailable(_))))
+    }
+
+    /// What an owner says over the broker, to where the edge of a ticket listens.
+    pub fn hear(&self, to: &str, answer: &Answered) {
+        let Some(ticket) = to.strip_prefix(EDGE).and_then(|ticket| ticket.parse().ok()) else { return };
+        if let Some(first) = &answer.first {
+            self.first(ticket, first);
+        }
+        if let Some(outcome) = &answer.outcome {
+            self.outcome(ticket, outcome);
+        }
+    }
+}
+
+/// Where an edge listens for the answers to the ticket behind it.
+const EDGE: &str = "world/";
+
+struct Ear(Ears, usize);
+
+impl Listener for Ear {
+    fn first(&mut self, first: &First) {
+        self.0.first(self.1, first);
+    }
+    fn outcome(&mut self, outcome: &Outcome) {
+        self.0.outcome(self.1, outcome);
     }
     fn waits(&self) -> bool {
         true
@@ -69,22 +108,27 @@ impl World {
             actor: "tester".into(),
             tenant: None,
             saga: None,
-            answer_to: Some("world".into()),
+            answer_to: Some(format!("{EDGE}{}", self.asked.len()).into()),
             expected,
         };
         let packet = Packet::of(command, envelope).unwrap_or_else(|error| panic!("{} can be written: {error}", C::KIND));
         let ticket = self.asked.len();
-        self.asked.push(packet);
-        lock(&self.heard).push(Heard::default());
+        self.asked.push(Some(packet));
+        lock(&self.ears.0).push(Heard::default());
         self.submit(ticket, <C::Owner as crate::message::Owner>::NAME);
         Ticket(ticket)
     }
 
     fn submit(&mut self, ticket: usize, context: &str) {
-        let Some(packet) = self.asked.get(ticket).cloned() else { return };
+        let Some(packet) = self.asked.get(ticket).cloned().flatten() else { return };
         let number = crate::log::partition_of(&packet.envelope.key, self.partitions);
         let hash = String::from_utf8_lossy(packet.body()).into_owned().into_boxed_str();
-        let ask = Ask { hash, listener: Box::new(Ear(self.heard.clone(), ticket)), packet };
+        if let Some(sim) = &self.sim {
+            let to = Destination { topic: format!("{context}.commands").into(), partition: number };
+            lock(sim).ask(&to, self.partitions, packet.raw(), &hash);
+            return;
+        }
+        let ask = Ask { hash, listener: Box::new(Ear(self.ears.clone(), ticket)), packet };
         let owner = self
             .nodes
             .iter_mut()
@@ -98,11 +142,12 @@ impl World {
     /// Asks again, as a client does, whatever has no answer or was told to try again: the same ids.
     pub fn ask_unanswered_again(&mut self) {
         for ticket in 0..self.asked.len() {
-            let heard = lock(&self.heard).get(ticket).cloned().unwrap_or_default();
+            let heard = self.ears.of(ticket);
             let unanswered = matches!(heard.first, None | Some(First::Unavailable(_)));
             let lost = matches!(&heard.first, Some(First::Done { saga: Some(_), .. })) && heard.outcome.is_none();
             if unanswered || lost {
-                let kind = self.asked.get(ticket).map(|packet| packet.envelope.kind.clone()).unwrap_or_default();
+                let asked = self.asked.get(ticket).and_then(Option::as_ref);
+                let kind = asked.map(|packet| packet.envelope.kind.clone()).unwrap_or_default();
                 let context = kind.split('.').next().unwrap_or_default().to_owned();
                 self.submit(ticket, &context);
             }
@@ -111,11 +156,26 @@ impl World {
 
     /// The first answer.
     pub fn first(&self, ticket: Ticket) -> Option<First> {
-        lock(&self.heard).get(ticket.0)?.first.clone()
+        self.ears.of(ticket.0).first
     }
 
     /// How the command's saga ended.
     pub fn outcome(&self, ticket: Ticket) -> Option<Outcome> {
-        lock(&self.heard).get(ticket.0)?.outcome.clone()
+        self.ears.of(ticket.0).outcome
+    }
+
+    /// Puts a message on a partition of a topic as a foreign client does, whatever it is (distributed shape only).
+    pub fn put(&mut self, topic: &str, partition: u16, raw: &[u8]) {
+        if let Some(sim) = &self.sim {
+            lock(sim).put(&Destination { topic: topic.into(), partition }, raw, None);
+        }
+    }
+
+    /// What a foreign client that listens as the edge of this ticket has heard first; a ticket for what [`World::put`] puts.
+    pub fn listen(&mut self) -> (Ticket, String) {
+        let ticket = self.asked.len();
+        self.asked.push(None);
+        lock(&self.ears.0).push(Heard::default());
+        (Ticket(ticket), format!("{EDGE}{ticket}"))
     }
 }

@@ -3,9 +3,11 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
 
+use super::ask::Ears;
 use super::lock;
-use crate::broker::{Broker, Heard, Subscription, Taken};
+use crate::broker::{Broker, Foreign, Heard, Subscription, Taken};
 use crate::clock::Chance;
+use crate::executor::Answered;
 use crate::message::{Envelope, Packet};
 use crate::store::{Destination, LogRow, Place, Place0, Route, Store, StoreResult};
 
@@ -24,6 +26,17 @@ pub struct BrokerFaults {
     pub swap: u64,
     /// The broker gives a receipt and loses the message.
     pub vanish: u64,
+    /// A command from an edge is put on a partition that is not its key's.
+    pub astray: u64,
+    /// An answer to an edge is lost.
+    pub unheard: u64,
+}
+
+/// What lies on a topic.
+#[derive(Clone)]
+enum Carried {
+    Row(LogRow),
+    Foreign(Foreign),
 }
 
 #[derive(Default)]
@@ -46,7 +59,8 @@ pub(super) struct Sim {
     pub faults: BrokerFaults,
     pub held: Option<Matches>,
     chance: Chance,
-    topics: BTreeMap<Destination, Vec<LogRow>>,
+    topics: BTreeMap<Destination, Vec<Carried>>,
+    ears: Ears,
     readers: BTreeMap<Subscription, Reader>,
     /// What each process hears next that is no message.
     notices: BTreeMap<usize, VecDeque<Heard>>,
@@ -57,8 +71,9 @@ pub(super) struct Sim {
 }
 
 impl Sim {
-    pub fn new(seed: u64) -> Sim {
+    pub fn new(seed: u64, ears: Ears) -> Sim {
         Sim {
+            ears,
             faults: BrokerFaults::default(),
             held: None,
             chance: Chance::seeded(seed ^ 0x5bd1_e995),
@@ -90,13 +105,35 @@ impl Sim {
     pub fn due(&self) -> Option<u64> {
         let messages = self.readers.iter().any(|(subscription, reader)| {
             let topic = self.topics.get(&subscription.to).map_or(&[][..], Vec::as_slice);
-            topic.get(reader.next).is_some_and(|row| !self.keeps(row))
+            topic.get(reader.next).is_some_and(|carried| !self.keeps(carried))
         });
         (messages || self.notices.values().any(|notices| !notices.is_empty())).then_some(0)
     }
 
-    fn keeps(&self, row: &LogRow) -> bool {
-        let Some(held) = &self.held else { return false };
+    /// Puts a message on a topic as whoever is no owner does. Its id is its place there.
+    pub fn put(&mut self, to: &Destination, raw: &[u8], hash: Option<Box<str>>) {
+        let topic = self.topics.entry(to.clone()).or_default();
+        let id = format!("{}:{}", to.partition, topic.len()).into();
+        topic.push(Carried::Foreign(Foreign { id, raw: raw.into(), hash }));
+    }
+
+    /// An edge sends a command: perhaps not at all, twice, or to a partition of so many that is not its key's.
+    pub fn ask(&mut self, to: &Destination, partitions: u16, raw: &[u8], hash: &str) {
+        let faults = self.faults;
+        if self.chance.one_in(faults.lose) {
+            return;
+        }
+        let mut to = to.clone();
+        for _ in 0..=u32::from(self.chance.one_in(faults.duplicate)) {
+            if self.chance.one_in(faults.astray) {
+                to.partition = u16::try_from(self.chance.below(u64::from(partitions))).unwrap_or(0);
+            }
+            self.put(&to, raw, Some(hash.into()));
+        }
+    }
+
+    fn keeps(&self, carried: &Carried) -> bool {
+        let (Some(held), Carried::Row(row)) = (&self.held, carried) else { return false };
         Packet::parse(&row.raw, |_| None).is_ok_and(|packet| held(&packet.envelope))
     }
 }
@@ -142,7 +179,7 @@ impl Broker for Door {
             let vanished = !lost && sim.chance.one_in(faults.vanish);
             let failed = lost || sim.chance.one_in(faults.doubtful);
             if !lost && !vanished {
-                sim.topics.entry(route.to.clone()).or_default().push(row);
+                sim.topics.entry(route.to.clone()).or_default().push(Carried::Row(row));
             }
             let notice = if failed { Heard::Failed(route) } else { Heard::Receipt(route, place) };
             sim.notices.entry(self.node).or_default().push_back(notice);
@@ -172,8 +209,8 @@ impl Broker for Door {
             while into.len() - first < limit {
                 let Some(reader) = sim.readers.get(&subscription) else { break };
                 let next = reader.next;
-                let Some(row) = sim.topics.get(&subscription.to).and_then(|topic| topic.get(next)).cloned() else { break };
-                if sim.keeps(&row) || sim.chance.one_in(faults.late) {
+                let Some(carried) = sim.topics.get(&subscription.to).and_then(|topic| topic.get(next)).cloned() else { break };
+                if sim.keeps(&carried) || sim.chance.one_in(faults.late) {
                     break;
                 }
                 let twice = sim.chance.one_in(faults.duplicate);
@@ -182,7 +219,10 @@ impl Broker for Door {
                 for _ in 0..=u32::from(twice) {
                     reader.number += 1;
                     reader.delivered.push_back((reader.number, next + 1));
-                    into.push(Heard::Message(subscription.clone(), reader.number, row.clone()));
+                    into.push(match carried.clone() {
+                        Carried::Row(row) => Heard::Message(subscription.clone(), reader.number, row),
+                        Carried::Foreign(foreign) => Heard::Foreign(subscription.clone(), reader.number, foreign),
+                    });
                 }
             }
             let messages = into.len() - first;
@@ -215,6 +255,14 @@ impl Broker for Door {
             sim.notices.entry(node).or_default().push_back(Heard::Turn(route.clone(), mark));
         }
     }
+
+    fn answer(&mut self, to: &str, answer: &Answered) {
+        let mut sim = lock(&self.sim);
+        let faults = sim.faults;
+        if !sim.chance.one_in(faults.unheard) {
+            sim.ears.hear(to, answer);
+        }
+    }
 }
 
 #[cfg(test)]
@@ -228,7 +276,7 @@ mod tests {
 
     impl Subject for Simulated {
         fn fresh(&mut self, origins: &[Partition]) -> Box<dyn Broker> {
-            let mut sim = Sim::new(11);
+            let mut sim = Sim::new(11, Ears::default());
             sim.faults = self.1;
             self.0 = Arc::new(Mutex::new(sim));
             self.again(origins)
@@ -244,12 +292,12 @@ mod tests {
 
     #[test]
     fn without_faults_it_passes_the_suite_of_every_broker() {
-        contract::check(&mut Simulated(Arc::new(Mutex::new(Sim::new(0))), BrokerFaults::default()));
+        contract::check(&mut Simulated(Arc::new(Mutex::new(Sim::new(0, Ears::default()))), BrokerFaults::default()));
     }
 
     #[test]
     fn what_comes_late_or_twice_passes_it_too() {
         let faults = BrokerFaults { duplicate: 3, late: 4, ..BrokerFaults::default() };
-        contract::check(&mut Simulated(Arc::new(Mutex::new(Sim::new(0))), faults));
+        contract::check(&mut Simulated(Arc::new(Mutex::new(Sim::new(0, Ears::default()))), faults));
     }
 }
