@@ -20,6 +20,8 @@ use crate::store::{Partition, Sqlite, Waiting};
 use crate::view::{Read, Value};
 
 mod ask;
+#[cfg(feature = "distributed")]
+pub mod databases;
 mod faulty;
 mod laws;
 mod leases;

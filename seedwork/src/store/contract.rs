@@ -13,7 +13,7 @@ use crate::log::history;
 use crate::view::Read;
 
 mod operating;
-mod parts;
+pub(super) mod parts;
 
 use parts::*;
 

@@ -19,6 +19,7 @@ use trouble::{At, Fate};
 
 mod address;
 mod ddl;
+mod leases;
 mod link;
 mod load;
 mod names;
@@ -30,6 +31,7 @@ mod trouble;
 mod values;
 mod write;
 
+pub use leases::{Holder, LeaseReport, LeaseSettings, Leases};
 pub use readers::Readers;
 
 fn number(value: u64) -> i64 {
@@ -47,6 +49,15 @@ fn log_number(stream: i64, position: u64) -> i64 {
 
 fn broken(what: &str) -> impl FnOnce(Trouble) -> StoreError + '_ {
     move |trouble| StoreError(format!("{what}: {trouble}"))
+}
+
+/// Runs statements on a connection of their own: for tests, and for whoever makes databases.
+///
+/// # Errors
+/// When the server cannot be reached, or refuses them.
+pub fn statements(url: &str, sql: &str) -> StoreResult<()> {
+    let mut link = Link::new(&Address::parse(url)?, Role::Maker, "alpes")?;
+    link.once(async |session| session.run(sql).await).map_err(broken("a statement failed"))
 }
 
 /// See the module's text.

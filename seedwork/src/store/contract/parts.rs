@@ -2,7 +2,7 @@
 
 use super::*;
 
-pub(super) const EPOCH: u64 = 1_700_000_000_000;
+pub(crate) const EPOCH: u64 = 1_700_000_000_000;
 
 pub(super) fn home() -> Partition {
     Partition { context: "lot".into(), number: 0 }
@@ -72,7 +72,7 @@ pub(super) fn text(bytes: &[u8]) -> Value {
     Value::Text(String::from_utf8_lossy(bytes).into_owned())
 }
 
-pub(super) fn head(partition: &Partition, fence: u64, position: u64) -> HeadWrite {
+pub(crate) fn head(partition: &Partition, fence: u64, position: u64) -> HeadWrite {
     HeadWrite { partition: partition.clone(), fence, epoch: EPOCH, position, relayed: 0 }
 }
 
@@ -95,7 +95,7 @@ pub(super) fn saga(id: &str, version: u64, stage: &'static str) -> Writes {
     Writes { sagas: vec![write], ..Writes::default() }
 }
 
-pub(super) fn command(id: &str, expires: i64) -> CommandWrite {
+pub(crate) fn command(id: &str, expires: i64) -> CommandWrite {
     CommandWrite { id: id.into(), expires, body: body(id, 0) }
 }
 

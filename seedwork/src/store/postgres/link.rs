@@ -27,6 +27,8 @@ pub(super) enum Role {
     Reader,
     /// Makes and fills tables.
     Maker,
+    /// Keeps leases, which are short.
+    Keeper,
 }
 
 impl Role {
@@ -41,6 +43,9 @@ impl Role {
                  SET idle_in_transaction_session_timeout = '30s'"
             }
             Role::Reader => "SET default_transaction_read_only = on; SET statement_timeout = '5s'; SET jit = off",
+            Role::Keeper => {
+                "SET default_transaction_isolation = 'read committed'; SET statement_timeout = '3s'; SET lock_timeout = '3s'"
+            }
             Role::Maker => {
                 "SET default_transaction_isolation = 'read committed'; SET statement_timeout = 0; SET lock_timeout = '60s'"
             }
@@ -51,6 +56,7 @@ impl Role {
     fn patience(self) -> Duration {
         match self {
             Role::Owner | Role::Reader => Duration::from_secs(30),
+            Role::Keeper => Duration::from_secs(4),
             Role::Maker => Duration::from_secs(3600),
         }
     }

@@ -20,15 +20,19 @@ fn failed(trouble: Trouble) -> StoreError {
 pub(super) fn make(link: &mut Link, schema: &Schema) -> StoreResult<()> {
     for table in &schema.states {
         let name = &table.name;
-        let columns: String = table.columns.iter().map(|(name, kind)| format!(", {name} {}", typed(kind))).collect();
-        let new = format!(
-            "CREATE TABLE IF NOT EXISTS {name} (id TEXT COLLATE \"C\" PRIMARY KEY, version BIGINT NOT NULL, format BIGINT NOT NULL,
-             body TEXT NOT NULL{columns}) WITH (fillfactor = 80)"
-        );
-        let known = link.once(async |session| session.query(&there(name)).await.map(|rows| !rows.is_empty())).map_err(failed)?;
-        link.once(async |session| session.run(&new).await).map_err(failed)?;
-        for (column, kind) in table.columns {
-            let add = format!("ALTER TABLE {name} ADD COLUMN IF NOT EXISTS {column} {}", typed(kind));
+        let present = columns(link, name)?;
+        let known = !present.is_empty();
+        if !known {
+            let columns: String = table.columns.iter().map(|(name, kind)| format!(", {name} {}", typed(kind))).collect();
+            let new = format!(
+                "CREATE TABLE {name} (id TEXT COLLATE \"C\" PRIMARY KEY, version BIGINT NOT NULL, format BIGINT NOT NULL,
+                 body TEXT NOT NULL{columns}) WITH (fillfactor = 80)"
+            );
+            link.once(async |session| session.run(&new).await).map_err(failed)?;
+        }
+        // A change of a table waits for everyone who is at it, and whoever comes then waits for the change: it is not made for nothing.
+        for (column, kind) in table.columns.iter().filter(|(column, _)| known && !present.contains(*column)) {
+            let add = format!("ALTER TABLE {name} ADD COLUMN {column} {}", typed(kind));
             link.once(async |session| session.run(&add).await).map_err(failed)?;
         }
         // What the build before this one filled is remembered, so columns that it did not know are seen to be empty.
@@ -46,8 +50,11 @@ pub(super) fn make(link: &mut Link, schema: &Schema) -> StoreResult<()> {
     Ok(())
 }
 
-fn there(name: &str) -> Bound<'_> {
-    Bound::new("SELECT 1 WHERE to_regclass($1::text) IS NOT NULL").with(name)
+/// The columns that a table has; none when it is not there.
+fn columns(link: &mut Link, name: &str) -> StoreResult<BTreeSet<String>> {
+    let sql = "SELECT attname::text FROM pg_attribute WHERE attrelid = to_regclass($1::text) AND attnum > 0 AND NOT attisdropped";
+    let rows = link.once(async |session| session.query(&Bound::new(sql).with(name)).await).map_err(failed)?;
+    rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>().map_err(|error| failed(error.into()))
 }
 
 /// What was last made under a name.
