@@ -45,6 +45,8 @@ bench *args:
 soak seeds="100000":
     ALPES_SEEDS={{seeds}} cargo test --release -p walks --test bad_days
     ALPES_OVERLOAD_SECONDS=60 cargo test -p platform --test server overload
+    cargo build --release
+    scripts/soak --embedded --seconds 120 --every 5
 
 # what the build server runs
 ci:
