@@ -70,7 +70,7 @@ impl Pulsar {
     /// With one line that says what is wrong and what to do.
     pub fn check(settings: &Settings) -> Result<(), Trouble> {
         let runtime = runtime()?;
-        let checked = runtime.block_on(topics::check(&Arc::new(settings.clone())));
+        let checked = checked(&runtime, &Arc::new(settings.clone()));
         runtime.shutdown_background();
         checked
     }
@@ -82,7 +82,7 @@ impl Pulsar {
     pub fn connect(settings: Settings, ring: impl Fn() + Send + Sync + 'static) -> Result<Pulsar, Trouble> {
         let settings = Arc::new(settings);
         let runtime = runtime()?;
-        if let Err(trouble) = runtime.block_on(topics::check(&settings)) {
+        if let Err(trouble) = checked(&runtime, &settings) {
             runtime.shutdown_background();
             return Err(trouble);
         }
@@ -107,7 +107,9 @@ impl Pulsar {
     /// When the broker does not answer.
     pub fn last_of(&self, to: &Destination) -> StoreResult<Option<(Partition, Place)>> {
         let Some(runtime) = &self.runtime else { return Ok(None) };
-        let found = runtime.block_on(topics::last_of(&self.settings, to));
+        let (settings, destination) = (self.settings.clone(), to.clone());
+        let found = wait(runtime, async move { topics::last_of(&settings, &destination).await });
+        let found = found.unwrap_or_else(|| Err("the adapter is closing".to_owned()));
         found.map_err(|why| StoreError(format!("the last message of {} cannot be read: {why}", self.settings.destination(to))))
     }
 
@@ -153,6 +155,19 @@ impl Pulsar {
 fn runtime() -> Result<Runtime, Trouble> {
     let built = tokio::runtime::Builder::new_multi_thread().worker_threads(1).thread_name("broker").enable_all().build();
     built.map_err(|error| Trouble(format!("the operating system gives no thread: {error}")))
+}
+
+fn checked(runtime: &Runtime, settings: &Arc<Settings>) -> Result<(), Trouble> {
+    let settings = settings.clone();
+    let checked = wait(runtime, async move { topics::check(&settings).await });
+    checked.unwrap_or_else(|| Err(Trouble("the adapter is closing".to_owned())))
+}
+
+/// Waits for what runs on the adapter's runtime; on any thread, also on one of another runtime. None when it was shut down.
+fn wait<T: Send + 'static>(runtime: &Runtime, work: impl Future<Output = T> + Send + 'static) -> Option<T> {
+    let (sender, receiver) = std::sync::mpsc::channel();
+    runtime.spawn(async move { drop(sender.send(work.await)) });
+    receiver.recv().ok()
 }
 
 impl Drop for Pulsar {

@@ -270,6 +270,17 @@ fn an_edge_says_what_it_does_not_know() {
 }
 
 #[test]
+fn it_is_opened_and_closed_on_a_thread_of_another_runtime_too() {
+    let fake = Fake::start();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(async {
+        let broker = Pulsar::connect(settings(&fake), || ()).unwrap();
+        assert_eq!(broker.last_of(&to("lot.events", 0)), Ok(None));
+        drop((broker, Edge::connect(settings(&fake), |_| ()).unwrap()));
+    });
+}
+
+#[test]
 fn a_wrong_address_is_said_in_one_line() {
     for (url, says) in [("http://x", "must begin with pulsar://"), ("pulsar://127.0.0.1:1", "no broker can be reached")] {
         let trouble = Pulsar::check(&Settings::new(url, "one")).unwrap_err();

@@ -10,7 +10,7 @@ use super::outlet::{ENTRY, ENTRY_BYTES, Outlet};
 use super::reader::Shared;
 use super::rows::{self, HASH, LARGEST};
 use super::settings::{Settings, Trouble};
-use super::{ear, runtime, topics};
+use super::{checked, ear, runtime};
 use crate::clock::Chance;
 use crate::executor::Answered;
 use crate::message::{Packet, Role};
@@ -59,7 +59,7 @@ impl Edge {
         };
         let seed = Chance::from_system().map_err(|error| Trouble(format!("there is no chance: {error}")))?.bits();
         let runtime = runtime()?;
-        if let Err(trouble) = runtime.block_on(topics::check(&settings)) {
+        if let Err(trouble) = checked(&runtime, &settings) {
             runtime.shutdown_background();
             return Err(trouble);
         }

@@ -53,7 +53,7 @@ fn unreachable(url: &str, error: &pulsar::Error) -> Trouble {
     // The crate keeps the reason of a refusal to itself.
     if text.contains("fatal error") {
         return Trouble(format!(
-            "the broker at {url} refuses the connection: is the token right, and does a Pulsar broker listen there?"
+            "the broker at {url} refuses the connection: are the token and the certificates right, and is it a Pulsar broker?"
         ));
     }
     Trouble(format!("no broker can be reached at {url}: {text}"))
