@@ -182,8 +182,7 @@ mod tests {
     }
 
     /// Cars of two lots, every hundredth of them red.
-    fn cars(ids: impl Iterator<Item = String>) -> Sqlite {
-        let mut store = Sqlite::memory().unwrap();
+    fn cars<S: Store>(mut store: S, ids: impl Iterator<Item = String>) -> S {
         let columns = &[("lot", "TEXT"), ("colour", "TEXT")];
         let name = crate::store::state_table("parking", "car");
         let row = Arc::new(|_: u32, _: &[u8]| Ok(Vec::new()));
@@ -203,12 +202,22 @@ mod tests {
         store
     }
 
+    /// The same of both engines, as far as a server is there.
+    fn of_both(ids: impl Iterator<Item = String> + Clone, check: impl Fn(&dyn Read)) {
+        check(&cars(Sqlite::memory().unwrap(), ids.clone()));
+        #[cfg(feature = "distributed")]
+        if let Some(mut databases) = crate::testing::databases::Databases::find() {
+            let store = crate::store::Postgres::connect(&databases.make()).unwrap();
+            check(&cars(store, ids));
+        }
+    }
+
     fn ids(listed: &Listed<Versioned<Car>>) -> Vec<&str> {
         listed.items.iter().map(|car| car.value.id.as_str()).collect()
     }
 
     /// All pages, and how many they were.
-    fn all(store: &Sqlite, of: &List<'_>, limit: usize) -> (Vec<String>, usize) {
+    fn all(store: &dyn Read, of: &List<'_>, limit: usize) -> (Vec<String>, usize) {
         let (mut seen, mut pages, mut after) = (Vec::new(), 0, None);
         loop {
             let page = list::<Car>(store, "parking", of, after.as_deref(), limit).unwrap();
@@ -224,53 +233,59 @@ mod tests {
 
     #[test]
     fn a_list_goes_by_ids_in_either_direction_page_by_page() {
-        let store = cars(["b", "a", "b~1", "b~2", "b.1~1", "b~2~x", "c"].into_iter().map(str::to_owned));
-        let up = List::default();
-        assert_eq!(all(&store, &up, 2), (["a", "b", "b.1~1", "b~1", "b~2", "b~2~x", "c"].map(str::to_owned).to_vec(), 4));
-        let down = List { descending: true, ..up.clone() };
-        assert_eq!(all(&store, &down, 3).0, ["c", "b~2~x", "b~2", "b~1", "b.1~1", "b", "a"]);
-        for descending in [false, true] {
-            let under = List { under: "b", descending, ..List::default() };
-            let mut expected = vec!["b~1", "b~2", "b~2~x"];
-            if descending {
-                expected.reverse();
+        of_both(["b", "a", "b~1", "b~2", "b.1~1", "b~2~x", "c"].into_iter().map(str::to_owned), |store| {
+            let up = List::default();
+            assert_eq!(all(store, &up, 2), (["a", "b", "b.1~1", "b~1", "b~2", "b~2~x", "c"].map(str::to_owned).to_vec(), 4));
+            let down = List { descending: true, ..up.clone() };
+            assert_eq!(all(store, &down, 3).0, ["c", "b~2~x", "b~2", "b~1", "b.1~1", "b", "a"]);
+            for descending in [false, true] {
+                let under = List { under: "b", descending, ..List::default() };
+                let mut expected = vec!["b~1", "b~2", "b~2~x"];
+                if descending {
+                    expected.reverse();
+                }
+                assert_eq!(all(store, &under, 2).0, expected, "not the longer id that begins so, nor the one without a part");
+                assert_eq!(all(store, &under, 3), (expected.iter().map(|id| (*id).to_owned()).collect(), 1), "a full last page");
             }
-            assert_eq!(all(&store, &under, 2).0, expected, "not the longer id that begins so, nor the one without a part");
-            assert_eq!(all(&store, &under, 3), (expected.iter().map(|id| (*id).to_owned()).collect(), 1), "a full last page");
-        }
+        });
     }
 
     #[test]
     fn a_rare_item_is_found_over_pages_that_each_look_at_so_many_rows_only() {
         let count = 2 * SCAN_MAX + 500;
-        let store = cars((0..count).map(|number| format!("car-{number:06}")));
-        let nothing = List { matching: vec![("colour", "green".into())], ..List::default() };
-        assert_eq!(all(&store, &nothing, 50), (vec![], 3));
-        let red = List { matching: vec![("colour", "red".into())], ..List::default() };
-        let expected: Vec<_> = (0..count).step_by(100).map(|number| format!("car-{number:06}")).collect();
-        assert_eq!(all(&store, &red, 7).0, expected);
-        assert_eq!(all(&store, &List { descending: true, ..red.clone() }, 50).0, expected.into_iter().rev().collect::<Vec<_>>());
-        let odd_and_red = List { within: Some(("lot", "odd".into())), ..red.clone() };
-        assert_eq!(all(&store, &odd_and_red, 50).0, Vec::<String>::new());
-        let even_and_red = List { within: Some(("lot", "even".into())), ..red };
-        assert_eq!(all(&store, &even_and_red, 200).0.len(), 45);
+        of_both((0..count).map(|number| format!("car-{number:06}")), |store| {
+            let nothing = List { matching: vec![("colour", "green".into())], ..List::default() };
+            assert_eq!(all(store, &nothing, 50), (vec![], 3));
+            let red = List { matching: vec![("colour", "red".into())], ..List::default() };
+            let expected: Vec<_> = (0..count).step_by(100).map(|number| format!("car-{number:06}")).collect();
+            assert_eq!(all(store, &red, 7).0, expected);
+            assert_eq!(
+                all(store, &List { descending: true, ..red.clone() }, 50).0,
+                expected.into_iter().rev().collect::<Vec<_>>()
+            );
+            let odd_and_red = List { within: Some(("lot", "odd".into())), ..red.clone() };
+            assert_eq!(all(store, &odd_and_red, 50).0, Vec::<String>::new());
+            let even_and_red = List { within: Some(("lot", "even".into())), ..red };
+            assert_eq!(all(store, &even_and_red, 200).0.len(), 45);
+        });
     }
 
     #[test]
     fn a_total_is_exact_until_it_costs_too_much() {
-        let store = cars((0..TOTAL_MAX + 1).map(|number| format!("car-{number:06}")));
-        let count = |list: &List<'_>| total::<Car>(&store, "parking", list).unwrap();
-        assert_eq!(count(&List::default()), Total { count: TOTAL_MAX, exact: false });
-        assert_eq!(count(&List { under: "car-1", ..List::default() }), Total { count: 0, exact: true });
-        let odd = List { within: Some(("lot", "odd".into())), ..List::default() };
-        assert_eq!(count(&odd), Total { count: TOTAL_MAX / 2, exact: true });
-        let red = List { matching: vec![("colour", "red".into())], ..List::default() };
-        assert_eq!(count(&red), Total { count: TOTAL_MAX / 100 + 1, exact: false }, "of the rows that were looked at");
+        of_both((0..TOTAL_MAX + 1).map(|number| format!("car-{number:06}")), |store| {
+            let count = |list: &List<'_>| total::<Car>(store, "parking", list).unwrap();
+            assert_eq!(count(&List::default()), Total { count: TOTAL_MAX, exact: false });
+            assert_eq!(count(&List { under: "car-1", ..List::default() }), Total { count: 0, exact: true });
+            let odd = List { within: Some(("lot", "odd".into())), ..List::default() };
+            assert_eq!(count(&odd), Total { count: TOTAL_MAX / 2, exact: true });
+            let red = List { matching: vec![("colour", "red".into())], ..List::default() };
+            assert_eq!(count(&red), Total { count: TOTAL_MAX / 100 + 1, exact: false }, "of the rows that were looked at");
+        });
     }
 
     #[test]
     fn a_page_walks_the_index_of_its_filter_and_sorts_no_more_than_itself() {
-        let store = cars(std::iter::empty());
+        let store = cars(Sqlite::memory().unwrap(), std::iter::empty());
         let sql = "EXPLAIN QUERY PLAN SELECT id FROM parking_car WHERE id > $1 AND id < $2 AND lot = $3 ORDER BY id LIMIT $4";
         let plan = store.select(sql, &["".into(), "z".into(), "even".into(), 1.into()]).unwrap();
         let text = format!("{plan:?}");
