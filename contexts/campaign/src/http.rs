@@ -9,7 +9,7 @@ use seedwork::Refusal;
 use serde::Deserialize;
 use wire::values::{AccountId, BrandId, CampaignId, CampaignKind, Currency, Money, PartnerId, PartnerKind};
 
-use crate::views::{Cursor, Filter};
+use crate::views::{Cursor, Filter, Names};
 
 mod answers;
 mod form;
@@ -220,26 +220,35 @@ pub fn field(of_command: &str) -> Cow<'_, str> {
     }
 }
 
-/// The filter of a list of campaigns, in the order that `sort` says: `created`, or `-created` for the newest first.
+/// The filter of a list of campaigns, by the names of its parameters. `sort` is `-created` for the newest first (also when it is not said),
+/// `created`, `name` or `-name`; with a `name`, which names begin with, it is `name` or `-name`.
 ///
 /// # Errors
 /// Unprocessable; it names the parameter.
-pub fn filter(status: Option<&str>, brand: Option<&str>, kind: Option<&str>, sort: Option<&str>) -> Result<Filter, Refusal> {
-    let statuses = match status {
+pub fn filter<'a>(given: impl Fn(&str) -> Option<&'a str>) -> Result<Filter, Refusal> {
+    let statuses = match given("status") {
         None => Vec::new(),
         Some(text) => vec![
             serde_json::from_value(text.into())
                 .map_err(|_| wrong("status-unknown", "status", "a campaign is draft, active, paused, finished or cancelled"))?,
         ],
     };
-    let brand = brand.map(BrandId::parse).transpose().map_err(|error| wrong("id-invalid", "brand", error))?;
-    let kind = kind.map(CampaignKind::understand).transpose().map_err(|error| wrong("kind-unknown", "kind", error))?;
-    let oldest_first = match sort {
-        None | Some("-created") => false,
-        Some("created") => true,
-        Some(_) => return Err(wrong("sort-unknown", "sort", "campaigns are sorted by created or -created")),
+    let brand = given("brand").map(BrandId::parse).transpose().map_err(|error| wrong("id-invalid", "brand", error))?;
+    let kind = given("kind").map(CampaignKind::understand).transpose().map_err(|error| wrong("kind-unknown", "kind", error))?;
+    let beginning = given("name").map(|name| sized(name.to_owned().into(), 1, NAME_MAX_CHARS, || "name".into())).transpose()?;
+    let by_name = |descending| Some(Names { beginning: beginning.clone().unwrap_or_default(), descending });
+    let (names, oldest_first) = match given("sort") {
+        None if beginning.is_some() => (by_name(false), false),
+        Some("name") => (by_name(false), false),
+        Some("-name") => (by_name(true), false),
+        Some("created" | "-created") if beginning.is_some() => {
+            return Err(wrong("sort-unknown", "sort", "campaigns whose names begin so are sorted by name or -name"));
+        }
+        None | Some("-created") => (None, false),
+        Some("created") => (None, true),
+        Some(_) => return Err(wrong("sort-unknown", "sort", "campaigns are sorted by -created, created, name or -name")),
     };
-    Ok(Filter { statuses, brand, kind: kind.map(|(kind, _)| kind), oldest_first })
+    Ok(Filter { statuses, brand, kind: kind.map(|(kind, _)| kind), names, oldest_first })
 }
 
 /// A place in a list of campaigns, as a client keeps it.

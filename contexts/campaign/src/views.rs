@@ -17,13 +17,17 @@ mod brands;
 mod campaigns;
 
 pub use brands::{BrandDoc, Brands, accounts, brands};
-pub use campaigns::{Cursor, Filter, PAGE_MAX, Page, campaigns, total};
+pub use campaigns::{Cursor, Filter, Names, PAGE_MAX, Page, campaigns, total};
 
 /// What campaigns are looked for by. Every campaign pays for each index when it is registered and whenever its status changes, so there
-/// are two, and a list is put together from pieces of one of them.
+/// are few: two by time, of whose pieces a list is put together, and one by name.
 pub const CAMPAIGNS: View<Campaign> = View {
-    columns: &[("status", "TEXT"), ("kind", "TEXT"), ("brand", "TEXT"), ("created", "BIGINT")],
-    indexes: &[("by_status", "status, kind, created, id"), ("by_brand", "brand, status, kind, created, id")],
+    columns: &[("status", "TEXT"), ("kind", "TEXT"), ("brand", "TEXT"), ("created", "BIGINT"), ("folded_name", "TEXT")],
+    indexes: &[
+        ("by_status", "status, kind, created, id"),
+        ("by_brand", "brand, status, kind, created, id"),
+        ("by_name", "folded_name, id"),
+    ],
     row: |campaign| {
         let facts = campaign.facts();
         vec![
@@ -31,9 +35,15 @@ pub const CAMPAIGNS: View<Campaign> = View {
             facts.kind.as_str().into(),
             ended(&facts.brand).into(),
             campaign.created().as_micros().into(),
+            folded(&facts.name).into(),
         ]
     },
 };
+
+/// A name as it is looked for: capitals and small letters are the same.
+fn folded(name: &str) -> String {
+    name.to_lowercase()
+}
 
 /// A brand as it stands in the column: as the ids of its accounts begin, so that both stand in one order.
 fn ended(brand: &BrandId) -> String {

@@ -122,6 +122,7 @@ impl Enrolments {
             within: self.campaign.as_ref().map(|campaign| ("campaign", campaign.as_str().into())),
             matching: status.into_iter().chain(kind).collect(),
             descending: self.descending,
+            ..List::default()
         }
     }
 }

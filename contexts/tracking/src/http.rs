@@ -10,7 +10,7 @@ use serde::ser::SerializeMap;
 use serde::{Deserialize, Serialize, Serializer};
 use wire::values::{BlockId, BlockTarget, CampaignId, Currency, EnrolmentId, EventId, Money, PartnerId, Timestamp, check_id};
 
-use crate::views::{BlockDoc, Blocks, EventDoc, Events};
+use crate::views::{BlockDoc, Blocks, EventDoc, Events, Order};
 
 /// The body that blocks a partner or a campaign: exactly one of them.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -132,34 +132,49 @@ pub fn field(of_command: &str) -> Cow<'_, str> {
     }
 }
 
-/// The filter of a list of events; `sort` is `id`, or `-id` for the greatest first.
+/// The filter of a list of events, by the names of its parameters. `sort` is `at`, `-at` for the newest first, `id` or `-id`. When it is
+/// not said, the newest come first; those of a partner or an enrolment go by id, unless `from` or `to` bounds the time.
 ///
 /// # Errors
 /// Unprocessable; it names the parameter.
-pub fn events(
-    enrolment: Option<&str>,
-    partner: Option<&str>,
-    campaign: Option<&str>,
-    status: Option<&str>,
-    kind: Option<&str>,
-    sort: Option<&str>,
-) -> Result<Events, Refusal> {
+pub fn events<'a>(given: impl Fn(&str) -> Option<&'a str>) -> Result<Events, Refusal> {
     let wrong = |field| move |error| Refusal::unprocessable("id-invalid", field, error);
-    let events = Events {
-        enrolment: enrolment.map(EnrolmentId::parse).transpose().map_err(wrong("enrolment"))?,
-        partner: partner.map(PartnerId::parse).transpose().map_err(wrong("partner"))?,
-        campaign: campaign.map(CampaignId::parse).transpose().map_err(wrong("campaign"))?,
-        status: word(status, "an event is recorded or cancelled")?,
-        kind: kind.map(str::to_owned),
-        descending: descending(sort)?,
+    let time = |field| {
+        let wrong = |error| Refusal::unprocessable("instant-invalid", field, error);
+        given(field).map(Timestamp::parse).transpose().map_err(wrong)
     };
-    match (&events.enrolment, &events.partner) {
-        (Some(enrolment), Some(partner)) if enrolment.first() != partner.as_str() => {
-            let why = format!("the enrolment {enrolment} is not one of this partner: leave the partner out");
-            Err(Refusal::unprocessable("partner-differs", "partner", why))
-        }
-        _ => Ok(events),
+    let enrolment = given("enrolment").map(EnrolmentId::parse).transpose().map_err(wrong("enrolment"))?;
+    let partner = given("partner").map(PartnerId::parse).transpose().map_err(wrong("partner"))?;
+    if let (Some(enrolment), Some(partner)) = (&enrolment, &partner)
+        && enrolment.first() != partner.as_str()
+    {
+        let why = format!("the enrolment {enrolment} is not one of this partner: leave the partner out");
+        return Err(Refusal::unprocessable("partner-differs", "partner", why));
     }
+    let (from, to) = (time("from")?, time("to")?);
+    let bounded = from.is_some() || to.is_some();
+    let stand_together = enrolment.is_some() || partner.is_some();
+    let (order, descending) = match given("sort") {
+        None if stand_together && !bounded => (Order::Id, false),
+        None | Some("-at") => (Order::Time { from, to }, true),
+        Some("at") => (Order::Time { from, to }, false),
+        Some("id" | "-id") if bounded => {
+            let why = "a list between two times is sorted by at or -at";
+            return Err(Refusal::unprocessable("sort-unknown", "sort", why));
+        }
+        Some("id") => (Order::Id, false),
+        Some("-id") => (Order::Id, true),
+        Some(_) => return Err(Refusal::unprocessable("sort-unknown", "sort", "events are sorted by -at, at, id or -id")),
+    };
+    Ok(Events {
+        enrolment,
+        partner,
+        campaign: given("campaign").map(CampaignId::parse).transpose().map_err(wrong("campaign"))?,
+        status: word(given("status"), "an event is recorded or cancelled")?,
+        kind: given("kind").map(str::to_owned),
+        order,
+        descending,
+    })
 }
 
 /// The filter of a list of blocks; `sort` is `id`, or `-id` for the greatest first.
@@ -293,6 +308,34 @@ mod tests {
         for wrong in [r#"["1", "USD"]"#, r#"{"amount": "1"}"#, r#"{"amount": "1", "currency": "USD", "x": "y"}"#] {
             let json = format!(r#"{{"enrolment": "p-1~c-1", "kind": "sale", "value": {wrong}}}"#);
             assert!(from_str::<NewEvent>(&json).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn events_go_by_time_unless_they_stand_together_or_something_else_is_asked() {
+        let asked = |given: &[(&str, &'static str)]| {
+            events(|name| given.iter().find(|(known, _)| *known == name).map(|(_, value)| *value))
+                .map(|of| (of.order, of.descending))
+        };
+        let (from, to) = ("2025-09-10T00:00:00Z", "2025-09-11T00:00:00Z");
+        let between = |from: Option<&str>, to: Option<&str>| {
+            let parse = |text: &str| text.parse().unwrap();
+            Order::Time { from: from.map(parse), to: to.map(parse) }
+        };
+        assert_eq!(asked(&[]), Ok((between(None, None), true)));
+        assert_eq!(asked(&[("campaign", "c-1"), ("from", from), ("to", to)]), Ok((between(Some(from), Some(to)), true)));
+        assert_eq!(asked(&[("partner", "p-1")]), Ok((Order::Id, false)));
+        assert_eq!(asked(&[("enrolment", "p-1~c-1"), ("to", to)]), Ok((between(None, Some(to)), true)));
+        assert_eq!(asked(&[("partner", "p-1"), ("sort", "at")]), Ok((between(None, None), false)));
+        assert_eq!(asked(&[("sort", "-id")]), Ok((Order::Id, true)));
+        for (given, field) in [
+            (&[("from", "yesterday")][..], "from"),
+            (&[("to", "2025-09-31T00:00:00Z")], "to"),
+            (&[("from", from), ("sort", "id")], "sort"),
+            (&[("sort", "kind")], "sort"),
+            (&[("partner", "p-2"), ("enrolment", "p-1~c-1")], "partner"),
+        ] {
+            assert_eq!(asked(given).unwrap_err().field.as_deref(), Some(field), "{given:?}");
         }
     }
 

@@ -1,10 +1,10 @@
-//! The read side: events and blocks, in the order of their ids.
+//! The read side: events by when they happened or by their ids, blocks by their ids.
 
 use seedwork::message::Owner;
-use seedwork::view::{List, Listed, Read, Total, Versioned, View, list, state, total};
+use seedwork::view::{By, List, Listed, Read, Total, Versioned, View, list, state, total};
 use serde::{Deserialize, Serialize};
 use wire::tracking_v1::Tracking as Here;
-use wire::values::{BlockId, CampaignId, EnrolmentId, EventId, PartnerId};
+use wire::values::{BlockId, CampaignId, EnrolmentId, EventId, PartnerId, Timestamp};
 
 use crate::block::{self, Block};
 use crate::event::{self, Facts, TrackingEvent};
@@ -44,11 +44,12 @@ impl BlockDoc {
 
 /// What events are looked for by; those of an enrolment, and of a partner, stand together, for their ids begin with theirs.
 pub const EVENTS: View<TrackingEvent> = View {
-    columns: &[("campaign", "TEXT"), ("status", "TEXT"), ("kind", "TEXT")],
-    indexes: &[("by_campaign", "campaign, id")],
+    columns: &[("campaign", "TEXT"), ("status", "TEXT"), ("kind", "TEXT"), ("happened", "BIGINT")],
+    indexes: &[("by_happened", "happened, id"), ("by_campaign_happened", "campaign, happened, id")],
     row: |event| {
         let facts = event.facts();
-        vec![facts.enrolment.second().into(), event.status().as_str().into(), facts.kind.as_str().into()]
+        let happened = facts.at.as_micros().into();
+        vec![facts.enrolment.second().into(), event.status().as_str().into(), facts.kind.as_str().into(), happened]
     },
 };
 
@@ -56,7 +57,22 @@ pub const EVENTS: View<TrackingEvent> = View {
 pub const BLOCKS: View<Block> =
     View { columns: &[("status", "TEXT")], indexes: &[], row: |block| vec![block.status().as_str().into()] };
 
-/// Which events a list holds, in the order of their ids.
+/// What a list of events goes by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Order {
+    /// Their ids: those of a partner, and of an enrolment, stand together.
+    #[default]
+    Id,
+    /// When they happened: those of a campaign stand together.
+    Time {
+        /// From then on.
+        from: Option<Timestamp>,
+        /// Before then.
+        to: Option<Timestamp>,
+    },
+}
+
+/// Which events a list holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Events {
     /// Only those of this enrolment.
@@ -69,7 +85,9 @@ pub struct Events {
     pub status: Option<event::Status>,
     /// Only those of this kind.
     pub kind: Option<String>,
-    /// The greatest id first.
+    /// In which order.
+    pub order: Order,
+    /// The greatest id, or the newest, first.
     pub descending: bool,
 }
 
@@ -87,10 +105,20 @@ impl Events {
         let partner = self.partner.as_ref().map(PartnerId::as_str);
         let status = self.status.map(|status| ("status", status.as_str().into()));
         let kind = self.kind.as_deref().map(|kind| ("kind", kind.into()));
+        let campaign = self.campaign.as_ref().map(|campaign| ("campaign", campaign.as_str().into()));
+        // The campaign's index goes by time, so by id it is a filter.
+        let (by, within, filter) = match self.order {
+            Order::Id => (None, None, campaign),
+            Order::Time { from, to } => {
+                let micros = |at: Timestamp| at.as_micros();
+                (Some(By::numbers("happened", from.map(micros), to.map(micros))), campaign, None)
+            }
+        };
         List {
             under: self.enrolment.as_ref().map(EnrolmentId::as_str).or(partner).unwrap_or_default(),
-            within: self.campaign.as_ref().map(|campaign| ("campaign", campaign.as_str().into())),
-            matching: status.into_iter().chain(kind).collect(),
+            within,
+            matching: status.into_iter().chain(kind).chain(filter).collect(),
+            by,
             descending: self.descending,
         }
     }

@@ -4,20 +4,19 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::Response;
 use axum::routing::{get, post};
-use seedwork::view::{Listed, Read, Versioned};
-use serde::Deserialize;
+use seedwork::view::{Read, Versioned};
 use tracking::http::{BlockAnswer, NewBlock};
 use tracking::views;
 use wire::values::BlockId;
 
-use crate::answer::{at, changed, json, said, versioned, written};
+use crate::answer::{at, changed, said, written};
 use crate::asked::Asked;
 use crate::body::{self, JSON};
-use crate::pages::{self, Wanted};
+use crate::pages::{self, Given};
 use crate::problem::{Fields, Problem};
 use crate::routes::Routes;
 use crate::submit::{Kind, Settled, submit};
-use crate::{Edge, Id, Shared};
+use crate::{Edge, Id, Shared, thing};
 
 pub(crate) fn routes() -> Routes {
     Routes::new().route("/v1/blocks", post(block).get(list)).route("/v1/blocks/{id}", get(one).delete(unblock))
@@ -64,32 +63,14 @@ fn document(read: &dyn Read, id: &BlockId) -> Result<Option<Versioned<Vec<u8>>>,
 }
 
 async fn one(State(edge): State<Shared>, Id(id): Id<BlockId>, headers: HeaderMap) -> Result<Response, Problem> {
-    let wanted = id.clone();
-    match edge.query(move |read| document(read, &wanted)).await? {
-        Some(document) => Ok(versioned(&headers, document)),
-        None => Err(Problem::unknown("block", id.as_str())),
-    }
-}
-
-/// The parameters of a list of blocks.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Parameters {
-    limit: Option<String>,
-    cursor: Option<String>,
-    sort: Option<String>,
-    total: Option<String>,
-    status: Option<String>,
+    thing::one(&edge, &headers, "block", id, document).await
 }
 
 async fn list(State(edge): State<Shared>, uri: Uri) -> Result<Response, Problem> {
-    let Parameters { limit, cursor, sort, total, status } = pages::parameters(&uri)?;
-    let wanted = Wanted::of(limit.as_deref(), cursor.as_deref(), total.as_deref(), pages::id)?;
-    let of = tracking::http::blocks(status.as_deref(), sort.as_deref()).map_err(|refusal| pages::refused(&refusal))?;
-    let body = edge.query(move |read| {
-        let Listed { items, next } = views::blocks(read, &of, wanted.after.as_deref(), wanted.limit)?;
-        let total = wanted.total.then(|| views::count_blocks(read, &of)).transpose()?;
+    let given = Given::of(&uri, &["status"])?;
+    let of = tracking::http::blocks(given.get("status"), given.get("sort"));
+    pages::listed(&edge, &given, of, views::blocks, views::count_blocks, |items, next, total| {
         pages::page(items.iter().map(BlockAnswer::from), next, total)
-    });
-    Ok(json(StatusCode::OK, body.await?))
+    })
+    .await
 }

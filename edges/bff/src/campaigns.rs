@@ -8,17 +8,16 @@ use campaign::http::{CampaignAnswer, Cancel, NewCampaign};
 use campaign::views::{self, CampaignDoc};
 use seedwork::message::Command;
 use seedwork::view::{Read, Total, Versioned};
-use serde::Deserialize;
 use wire::values::CampaignId;
 
-use crate::answer::{changed, json, said, versioned, written};
+use crate::answer::{json, said, written};
 use crate::asked::Asked;
 use crate::body::{self, JSON};
-use crate::pages::{self, Wanted};
+use crate::pages::{self, Given};
 use crate::problem::{Fields, Problem};
 use crate::routes::Routes;
-use crate::submit::{Kind, Settled, submit};
-use crate::{Edge, Id, Shared, ids};
+use crate::submit::{Kind, submit};
+use crate::{Edge, Id, Shared, ids, thing};
 
 pub(crate) fn routes() -> Routes {
     Routes::new()
@@ -106,12 +105,7 @@ async fn bare<M: Command>(edge: &Edge, request: Request, command: &M, id: Campai
 /// Changes a campaign: the answer is what becomes of the saga if one was started, else the campaign as it is now.
 async fn change<M: Command>(edge: &Edge, asked: Asked, body: &[u8], command: &M, id: CampaignId) -> Result<Response, Problem> {
     let settled = submit(edge, asked, Kind::Other, body, command, FIELDS).await?;
-    if let Settled::Done { saga: None, .. } = &settled
-        && let Some(body) = edge.left(&format!("/v1/campaigns/{id}"), |read| document(read, &id)).await?
-    {
-        return Ok(changed(StatusCode::OK, body));
-    }
-    said(Kind::Other, id.as_str(), format!("/v1/campaigns/{id}"), settled)
+    thing::now(edge, Kind::Other, ("/v1/campaigns", &id), settled, document).await
 }
 
 fn document(read: &dyn Read, id: &CampaignId) -> Result<Option<Versioned<Vec<u8>>>, String> {
@@ -120,28 +114,11 @@ fn document(read: &dyn Read, id: &CampaignId) -> Result<Option<Versioned<Vec<u8>
 }
 
 async fn one(State(edge): State<Shared>, Id(id): Id<CampaignId>, headers: HeaderMap) -> Result<Response, Problem> {
-    let wanted = id.clone();
-    match edge.query(move |read| document(read, &wanted)).await? {
-        Some(document) => Ok(versioned(&headers, document)),
-        None => Err(Problem::unknown("campaign", id.as_str())),
-    }
-}
-
-/// The parameters of a list of campaigns.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Parameters {
-    limit: Option<String>,
-    cursor: Option<String>,
-    sort: Option<String>,
-    total: Option<String>,
-    status: Option<String>,
-    brand: Option<String>,
-    kind: Option<String>,
+    thing::one(&edge, &headers, "campaign", id, document).await
 }
 
 async fn list(State(edge): State<Shared>, uri: Uri) -> Result<Response, Problem> {
-    page(&edge, pages::parameters(&uri)?, |page, next, total| {
+    page(&edge, &uri, |page, next, total| {
         pages::page(page.iter().map(|campaign| CampaignAnswer::from(&campaign.value)), next, total)
     })
     .await
@@ -150,13 +127,12 @@ async fn list(State(edge): State<Shared>, uri: Uri) -> Result<Response, Problem>
 /// Answers a page of campaigns, whichever route it was asked by.
 pub(crate) async fn page(
     edge: &Edge,
-    parameters: Parameters,
+    uri: &Uri,
     write: impl FnOnce(&[Versioned<CampaignDoc>], Option<String>, Option<Total>) -> Result<Vec<u8>, String> + Send + 'static,
 ) -> Result<Response, Problem> {
-    let Parameters { limit, cursor, sort, total, status, brand, kind } = parameters;
-    let wanted = Wanted::of(limit.as_deref(), cursor.as_deref(), total.as_deref(), campaign::http::parse_cursor)?;
-    let filter = campaign::http::filter(status.as_deref(), brand.as_deref(), kind.as_deref(), sort.as_deref());
-    let filter = filter.map_err(|refusal| pages::refused(&refusal))?;
+    let given = Given::of(uri, &["status", "brand", "kind", "name"])?;
+    let wanted = given.wanted(campaign::http::parse_cursor)?;
+    let filter = campaign::http::filter(|name| given.get(name)).map_err(|refusal| pages::refused(&refusal))?;
     let body = edge.query(move |read| {
         let page = views::campaigns(read, &filter, wanted.after.as_ref(), wanted.limit)?;
         let total = wanted.total.then(|| views::total(read, &filter)).transpose()?;

@@ -1,23 +1,22 @@
 //! Tracking events: what enrolled partners caused, recorded by hand, read and cancelled.
 
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::http::{HeaderMap, Uri};
 use axum::response::Response;
 use axum::routing::{get, post};
-use seedwork::view::{Listed, Read, Versioned};
-use serde::Deserialize;
+use seedwork::view::{Read, Versioned};
 use tracking::http::{EventAnswer, NewEvent};
 use tracking::views;
 use wire::values::{EventId, Timestamp};
 
-use crate::answer::{json, made, said, versioned, written};
+use crate::answer::written;
 use crate::asked::Asked;
 use crate::body::{self, JSON};
-use crate::pages::{self, Wanted};
+use crate::pages::{self, Given};
 use crate::problem::{Fields, Problem};
 use crate::routes::Routes;
-use crate::submit::{Kind, Settled, submit};
-use crate::{Edge, Id, Shared};
+use crate::submit::{Kind, submit};
+use crate::{Id, Shared, thing};
 
 pub(crate) fn routes() -> Routes {
     Routes::new()
@@ -26,6 +25,7 @@ pub(crate) fn routes() -> Routes {
         .route("/v1/events/{id}/cancel", post(cancel))
 }
 
+const PATH: &str = "/v1/events";
 const FIELDS: Fields = tracking::http::field;
 
 async fn record(State(edge): State<Shared>, request: Request) -> Result<Response, Problem> {
@@ -36,7 +36,7 @@ async fn record(State(edge): State<Shared>, request: Request) -> Result<Response
     let at = Timestamp::saturating_from_micros(edge.ids.now());
     let command = new.command(at, || edge.ids.minted(&asked)).map_err(|refusal| Problem::refused(&refusal, FIELDS))?;
     let settled = submit(&edge, asked, Kind::Creation, &bytes, &command, FIELDS).await?;
-    now(&edge, Kind::Creation, &command.event, settled).await
+    thing::now(&edge, Kind::Creation, (PATH, &command.event), settled, document).await
 }
 
 async fn cancel(State(edge): State<Shared>, Id(id): Id<EventId>, request: Request) -> Result<Response, Problem> {
@@ -45,18 +45,7 @@ async fn cancel(State(edge): State<Shared>, Id(id): Id<EventId>, request: Reques
     let bytes = body::read(&edge, &parts.headers, body, JSON).await?;
     let body::Nothing {} = body::json_or_nothing(&bytes)?;
     let settled = submit(&edge, asked, Kind::Other, &bytes, &wire::CancelEvent { event: id.clone() }, FIELDS).await?;
-    now(&edge, Kind::Other, &id, settled).await
-}
-
-/// The event as it is now, or where to look when its command waits.
-async fn now(edge: &Edge, kind: Kind, id: &EventId, settled: Settled) -> Result<Response, Problem> {
-    let location = format!("/v1/events/{id}");
-    if let Settled::Done { saga: None, .. } = &settled
-        && let Some(document) = edge.left(&location, |read| document(read, id)).await?
-    {
-        return Ok(made(kind, document, location));
-    }
-    said(kind, id.as_str(), location, settled)
+    thing::now(&edge, Kind::Other, (PATH, &id), settled, document).await
 }
 
 fn document(read: &dyn Read, id: &EventId) -> Result<Option<Versioned<Vec<u8>>>, String> {
@@ -65,44 +54,14 @@ fn document(read: &dyn Read, id: &EventId) -> Result<Option<Versioned<Vec<u8>>>,
 }
 
 async fn one(State(edge): State<Shared>, Id(id): Id<EventId>, headers: HeaderMap) -> Result<Response, Problem> {
-    let wanted = id.clone();
-    match edge.query(move |read| document(read, &wanted)).await? {
-        Some(document) => Ok(versioned(&headers, document)),
-        None => Err(Problem::unknown("event", id.as_str())),
-    }
-}
-
-/// The parameters of a list of events.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Parameters {
-    limit: Option<String>,
-    cursor: Option<String>,
-    sort: Option<String>,
-    total: Option<String>,
-    enrolment: Option<String>,
-    partner: Option<String>,
-    campaign: Option<String>,
-    status: Option<String>,
-    kind: Option<String>,
+    thing::one(&edge, &headers, "event", id, document).await
 }
 
 async fn list(State(edge): State<Shared>, uri: Uri) -> Result<Response, Problem> {
-    let Parameters { limit, cursor, sort, total, enrolment, partner, campaign, status, kind } = pages::parameters(&uri)?;
-    let wanted = Wanted::of(limit.as_deref(), cursor.as_deref(), total.as_deref(), pages::id)?;
-    let of = tracking::http::events(
-        enrolment.as_deref(),
-        partner.as_deref(),
-        campaign.as_deref(),
-        status.as_deref(),
-        kind.as_deref(),
-        sort.as_deref(),
-    );
-    let of = of.map_err(|refusal| pages::refused(&refusal))?;
-    let body = edge.query(move |read| {
-        let Listed { items, next } = views::events(read, &of, wanted.after.as_deref(), wanted.limit)?;
-        let total = wanted.total.then(|| views::count_events(read, &of)).transpose()?;
+    let given = Given::of(&uri, &["enrolment", "partner", "campaign", "status", "kind", "from", "to"])?;
+    let of = tracking::http::events(|name| given.get(name));
+    pages::listed(&edge, &given, of, views::events, views::count_events, |items, next, total| {
         pages::page(items.iter().map(EventAnswer::from), next, total)
-    });
-    Ok(json(StatusCode::OK, body.await?))
+    })
+    .await
 }

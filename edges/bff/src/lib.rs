@@ -53,6 +53,7 @@ mod stream;
 mod streams;
 mod submit;
 mod subscriptions;
+mod thing;
 
 pub use asked::{KEY_MAX_CHARS, WAIT_MAX};
 pub use away::{CONTEXTS, Services};

@@ -1,13 +1,17 @@
 //! Lists: a page of items, a cursor to the next, and the total for those who ask for it.
 
+use std::collections::BTreeMap;
+
 use axum::extract::Query;
-use axum::http::Uri;
+use axum::http::{StatusCode, Uri};
+use axum::response::Response;
 use seedwork::Refusal;
-use seedwork::view::Total;
+use seedwork::view::{Listed, Read, Total};
 use serde::de::DeserializeOwned;
 use serde::{Serialize, Serializer};
 
-use crate::answer::written;
+use crate::Edge;
+use crate::answer::{json, written};
 use crate::ids::{seal, unseal};
 use crate::problem::Problem;
 
@@ -66,8 +70,40 @@ pub(crate) struct Wanted<T> {
     pub total: bool,
 }
 
+/// The parameters that every list of the business has.
+const EVERY: [&str; 4] = ["limit", "cursor", "sort", "total"];
+
+/// The parameters of such a list, each there once at most.
+pub(crate) struct Given(BTreeMap<String, String>);
+
+impl Given {
+    /// Reads those that every list has, and these.
+    pub fn of(uri: &Uri, own: &[&str]) -> Result<Given, Problem> {
+        let mut given = BTreeMap::new();
+        for (name, value) in parameters::<Vec<(String, String)>>(uri)? {
+            if !EVERY.contains(&name.as_str()) && !own.contains(&name.as_str()) {
+                let known = [own, &EVERY].concat().join(", ");
+                return Err(Problem::malformed("query-invalid", format!("there is no parameter {name:?}, only {known}")).at(name));
+            }
+            if given.insert(name.clone(), value).is_some() {
+                return Err(Problem::malformed("query-invalid", format!("the parameter {name:?} is there twice")).at(name));
+            }
+        }
+        Ok(Given(given))
+    }
+
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str)
+    }
+
+    /// Which page is meant; `parse` reads the place that a cursor holds.
+    pub fn wanted<T>(&self, parse: impl Fn(&str) -> Option<T>) -> Result<Wanted<T>, Problem> {
+        Wanted::of(self.get("limit"), self.get("cursor"), self.get("total"), parse)
+    }
+}
+
 impl<T> Wanted<T> {
-    /// Reads the parameters that every list has.
+    /// Reads what is said of the page.
     pub fn of(
         limit: Option<&str>,
         cursor: Option<&str>,
@@ -81,6 +117,31 @@ impl<T> Wanted<T> {
         };
         Ok(Wanted { limit: self::limit(limit)?, after: self::cursor(cursor, parse)?, total })
     }
+}
+
+/// The query of a list: what it holds, after which id, how many at most.
+type Find<Q, T> = fn(&dyn Read, &Q, Option<&str>, usize) -> Result<Listed<T>, String>;
+/// How a page is written: its items, where the next begins, and the total.
+type Write<T> = fn(&[T], Option<String>, Option<Total>) -> Result<Vec<u8>, String>;
+
+/// Answers a page of a list whose places are ids: what its context found its parameters to mean, its query, its count, and how its items
+/// are written.
+pub(crate) async fn listed<Q: Send + 'static, T: 'static>(
+    edge: &Edge,
+    given: &Given,
+    of: Result<Q, Refusal>,
+    query: Find<Q, T>,
+    count: fn(&dyn Read, &Q) -> Result<Total, String>,
+    write: Write<T>,
+) -> Result<Response, Problem> {
+    let wanted = given.wanted(id)?;
+    let of = of.map_err(|refusal| refused(&refusal))?;
+    let body = edge.query(move |read| {
+        let Listed { items, next } = query(read, &of, wanted.after.as_deref(), wanted.limit)?;
+        let total = wanted.total.then(|| count(read, &of)).transpose()?;
+        write(&items, next, total)
+    });
+    Ok(json(StatusCode::OK, body.await?))
 }
 
 /// A place in a list that goes by ids.

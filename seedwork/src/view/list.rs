@@ -1,4 +1,4 @@
-//! Lists of aggregates in the order of their ids, page by page, at a bounded cost whatever is asked.
+//! Lists of aggregates in the order of their ids or of an indexed column, page by page, at a bounded cost whatever is asked.
 
 use super::{Read, Value, Versioned, stored, table};
 use crate::aggregate::Aggregate;
@@ -12,14 +12,40 @@ pub const TOTAL_MAX: usize = 10_000;
 /// Which aggregates of one kind a list holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct List<'a> {
-    /// Only ids of so many parts joined by `~`, and more: `p-1` holds `p-1~c-1`, and not `p-10~c-1`. Empty: all.
+    /// Only ids of so many parts joined by `~`, and more: `p-1` holds `p-1~c-1`, and not `p-10~c-1`. Empty: all. A list by a column is not
+    /// narrowed down by it, only filtered.
     pub under: &'a str,
-    /// A column that an index begins with, followed by the id, and its value.
+    /// A column that an index begins with, followed by what the list goes by, and its value.
     pub within: Option<(&'static str, Value)>,
     /// Other columns and their values.
     pub matching: Vec<(&'static str, Value)>,
-    /// The greatest id first.
+    /// The column that the list goes by, then by id; only by id when there is none.
+    pub by: Option<By>,
+    /// The greatest first.
     pub descending: bool,
+}
+
+/// A column that a list goes by: an index has it, then the id. It never changes once it is written, so that a page knows where it goes on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct By {
+    /// The column.
+    pub column: &'static str,
+    /// Only what is not less than this.
+    pub from: Value,
+    /// Only what is less than this.
+    pub to: Value,
+}
+
+impl By {
+    /// A column of numbers: those from this one on, and before that one.
+    pub fn numbers(column: &'static str, from: Option<i64>, to: Option<i64>) -> By {
+        By { column, from: from.unwrap_or(i64::MIN).into(), to: to.unwrap_or(i64::MAX).into() }
+    }
+
+    /// A column of texts: those that begin so.
+    pub fn beginning(column: &'static str, with: &str) -> By {
+        By { column, from: with.into(), to: format!("{with}\u{10ffff}").into() }
+    }
 }
 
 /// A page of a list.
@@ -62,13 +88,25 @@ impl Query {
 }
 
 impl List<'_> {
-    /// `FROM … WHERE …` of what an index narrows down, after an id.
-    fn near(&self, query: &mut Query, table: &str, after: Option<&str>) {
-        // No id holds a character behind `~`.
-        let (first, end) = match self.under {
+    /// The first and the last id that are not in it: no id holds a character behind `~`.
+    fn ids(&self) -> (String, String) {
+        match self.under {
             "" => (String::new(), "\u{7f}".to_owned()),
             under => (format!("{under}~"), format!("{under}~\u{7f}")),
-        };
+        }
+    }
+
+    /// `FROM … WHERE …` of what an index narrows down, after an id.
+    fn near(&self, query: &mut Query, table: &str, after: Option<&str>) {
+        match &self.by {
+            Some(by) => self.near_by(by, query, table, after),
+            None => self.near_id(query, table, after),
+        }
+        query.and_each(self.within.as_slice());
+    }
+
+    fn near_id(&self, query: &mut Query, table: &str, after: Option<&str>) {
+        let (first, end) = self.ids();
         let (first, end) = match after {
             Some(after) if self.descending => (first, end.min(after.to_owned())),
             Some(after) => (first.max(after.to_owned()), end),
@@ -76,13 +114,57 @@ impl List<'_> {
         };
         let (first, end) = (query.add(first), query.add(end));
         query.sql.push_str(&format!(" FROM {table} WHERE id > {first} AND id < {end}"));
-        query.and_each(self.within.as_slice());
     }
 
-    fn order(&self) -> &'static str {
-        if self.descending { " ORDER BY id DESC LIMIT " } else { " ORDER BY id LIMIT " }
+    fn near_by(&self, by: &By, query: &mut Query, table: &str, after: Option<&str>) {
+        let column = by.column;
+        query.sql.push_str(&format!(" FROM {table} WHERE "));
+        let bound = |query: &mut Query, beyond: &str, value: &Value| {
+            let value = query.add(value.clone());
+            format!("{column} {beyond} {value}")
+        };
+        // On the side where a page goes on, its place is the closer bound, and the only one that an index is asked for.
+        let place = |query: &mut Query, beyond: &str, after: &str| {
+            let id = query.add(after);
+            format!("({column}, id) {beyond} ((SELECT {column} FROM {table} WHERE id = {id}), {id})")
+        };
+        let (low, high) = match after {
+            Some(after) if self.descending => (bound(query, ">=", &by.from), place(query, "<", after)),
+            Some(after) => (place(query, ">", after), bound(query, "<", &by.to)),
+            None => (bound(query, ">=", &by.from), bound(query, "<", &by.to)),
+        };
+        query.sql.push_str(&format!("{low} AND {high}"));
     }
 
+    /// Whether rows that are near may still not belong to it.
+    fn filters(&self) -> bool {
+        !self.matching.is_empty() || self.by.is_some() && !self.under.is_empty()
+    }
+
+    /// What of the rows that are near belongs to it.
+    fn and_filters(&self, query: &mut Query) {
+        query.and_each(&self.matching);
+        if self.by.is_some() && !self.under.is_empty() {
+            let (first, end) = self.ids();
+            let (first, end) = (query.add(first), query.add(end));
+            query.sql.push_str(&format!(" AND id > {first} AND id < {end}"));
+        }
+    }
+
+    /// The columns that it is in the order of, of this table, and in which direction.
+    fn order(&self, of: &str) -> String {
+        let direction = if self.descending { " DESC" } else { "" };
+        let by = self.by.as_ref().map(|by| format!("{of}{}{direction}, ", by.column)).unwrap_or_default();
+        format!(" ORDER BY {by}{of}id{direction}")
+    }
+
+    /// The columns that a page is made with: the id and what it is ordered by …
+    fn keys(&self) -> String {
+        let by = self.by.as_ref().map(|by| format!(", {}", by.column)).unwrap_or_default();
+        format!("id{by}")
+    }
+
+    /// … and what it is filtered by.
     fn columns(&self) -> String {
         self.matching.iter().map(|(column, _)| format!(", {column}")).collect()
     }
@@ -103,28 +185,29 @@ pub fn list<A: Aggregate>(
     after: Option<&str>,
     limit: usize,
 ) -> Result<Listed<Versioned<A>>, String> {
-    let (table, limit) = (table::<A>(context), limit.max(1));
+    let (table, limit, keys) = (table::<A>(context), limit.max(1), list.keys());
     let mut query =
-        Query { sql: "SELECT state.version, state.format, state.body, state.id FROM (SELECT id".into(), values: vec![] };
-    if list.matching.is_empty() {
-        list.near(&mut query, &table, after);
-    } else {
-        query.sql.push_str(&format!(" FROM (SELECT id{}", list.columns()));
+        Query { sql: format!("SELECT state.version, state.format, state.body, state.id FROM (SELECT {keys}"), values: vec![] };
+    let order = list.order("");
+    if list.filters() {
+        query.sql.push_str(&format!(" FROM (SELECT {keys}{}", list.columns()));
         list.near(&mut query, &table, after);
         let scan = query.add(number(SCAN_MAX));
-        query.sql.push_str(&format!("{}{scan}) AS near WHERE 1 = 1", list.order()));
-        query.and_each(&list.matching);
+        query.sql.push_str(&format!("{order} LIMIT {scan}) AS near WHERE 1 = 1"));
+        list.and_filters(&mut query);
+    } else {
+        list.near(&mut query, &table, after);
     }
     // One more than asked for tells whether there is a next page.
     let more = query.add(number(limit + 1));
-    let last = if list.descending { " ORDER BY state.id DESC" } else { " ORDER BY state.id" };
-    query.sql.push_str(&format!("{}{more}) AS page JOIN {table} AS state ON state.id = page.id{last}", list.order()));
+    let last = list.order("page.");
+    query.sql.push_str(&format!("{order} LIMIT {more}) AS page JOIN {table} AS state ON state.id = page.id{last}"));
     let rows = read.select(&query.sql, &query.values)?;
     let items = rows.iter().take(limit).map(|row| stored::<A>(row)).collect::<Result<Vec<_>, _>>()?;
     let id = |row: &Vec<Value>| row.get(3).and_then(Value::text).map(str::to_owned);
     let next = match rows.get(limit) {
         Some(_) => rows.get(limit - 1).and_then(id),
-        None if list.matching.is_empty() => None,
+        None if !list.filters() => None,
         None => scanned_to(read, list, &table, after)?,
     };
     Ok(Listed { items, next })
@@ -135,7 +218,7 @@ fn scanned_to(read: &(impl Read + ?Sized), list: &List<'_>, table: &str, after: 
     let mut query = Query { sql: "SELECT id".into(), values: vec![] };
     list.near(&mut query, table, after);
     let (one, before) = (query.add(1), query.add(number(SCAN_MAX - 1)));
-    query.sql.push_str(&format!("{}{one} OFFSET {before}", list.order()));
+    query.sql.push_str(&format!("{} LIMIT {one} OFFSET {before}", list.order("")));
     let rows = read.select(&query.sql, &query.values)?;
     Ok(rows.first().and_then(|row| row.first()).and_then(Value::text).map(str::to_owned))
 }
@@ -146,8 +229,8 @@ fn scanned_to(read: &(impl Read + ?Sized), list: &List<'_>, table: &str, after: 
 /// As [`Read::select`].
 pub fn total<A: Aggregate>(read: &(impl Read + ?Sized), context: &str, list: &List<'_>) -> Result<Total, String> {
     let mut query = Query { sql: "SELECT count(*), count(CASE WHEN 1 = 1".into(), values: vec![] };
-    query.and_each(&list.matching);
-    query.sql.push_str(&format!(" THEN 1 END) FROM (SELECT id{}", list.columns()));
+    list.and_filters(&mut query);
+    query.sql.push_str(&format!(" THEN 1 END) FROM (SELECT {}{}", list.keys(), list.columns()));
     list.near(&mut query, &table::<A>(context), None);
     let most = query.add(number(TOTAL_MAX + 1));
     query.sql.push_str(&format!(" LIMIT {most}) AS near"));
@@ -183,10 +266,11 @@ mod tests {
 
     /// Cars of two lots, every hundredth of them red.
     fn cars<S: Store>(mut store: S, ids: impl Iterator<Item = String>) -> S {
-        let columns = &[("lot", "TEXT"), ("colour", "TEXT")];
+        let columns = &[("lot", "TEXT"), ("colour", "TEXT"), ("built", "BIGINT")];
         let name = crate::store::state_table("parking", "car");
         let row = Arc::new(|_: u32, _: &[u8]| Ok(Vec::new()));
-        let states = vec![StateTable { name, columns, indexes: &[("by_lot", "lot, id")], row }];
+        let indexes = &[("by_lot", "lot, id"), ("by_built", "built, id"), ("by_lot_built", "lot, built, id")];
+        let states = vec![StateTable { name, columns, indexes, row }];
         store.open(&Schema { states, epoch: 1 }).unwrap();
         let partition = Partition { context: "parking".into(), number: 0 };
         store.take(&partition, None).unwrap().unwrap();
@@ -195,7 +279,12 @@ mod tests {
             version: 1,
             format: 1,
             body: serde_json::to_vec(&Car { id: id.clone() }).unwrap(),
-            row: vec![if number % 2 == 0 { "even" } else { "odd" }.into(), if number % 100 == 0 { "red" } else { "blue" }.into()],
+            // Two are built at a time, the last first.
+            row: vec![
+                if number % 2 == 0 { "even" } else { "odd" }.into(),
+                if number % 100 == 0 { "red" } else { "blue" }.into(),
+                (-(number / 2)).into(),
+            ],
             id: id.into(),
         });
         store.commit(&Writes { states: states.collect(), ..Writes::default() }).unwrap();
@@ -281,6 +370,68 @@ mod tests {
             let red = List { matching: vec![("colour", "red".into())], ..List::default() };
             assert_eq!(count(&red), Total { count: TOTAL_MAX / 100 + 1, exact: false }, "of the rows that were looked at");
         });
+    }
+
+    #[test]
+    fn a_list_goes_by_a_column_between_bounds_page_by_page() {
+        of_both((0..9).map(|number| format!("p-{}~{number}", number % 3)), |store| {
+            let number = |id: &String| id[4..].to_owned();
+            let by = |from, to| List { by: Some(By::numbers("built", from, to)), ..List::default() };
+            let seen = |list: &List<'_>, limit| all(store, list, limit).0.iter().map(number).collect::<String>();
+            for limit in [1, 2, 3, 20] {
+                assert_eq!(seen(&by(None, None), limit), "867453201", "two of one time by their ids");
+                assert_eq!(seen(&List { descending: true, ..by(None, None) }, limit), "102354768");
+                assert_eq!(seen(&by(Some(-3), Some(-1)), limit), "6745", "the first bound is in it, the last is not");
+                let odd = List { within: Some(("lot", "odd".into())), ..by(Some(-3), None) };
+                assert_eq!(seen(&odd, limit), "7531");
+                let under = List { under: "p-1", descending: true, ..by(None, Some(0)) };
+                assert_eq!(seen(&under, limit), "47");
+                assert_eq!(total::<Car>(store, "parking", &under), Ok(Total { count: 2, exact: true }));
+                let red = List { matching: vec![("colour", "red".into())], ..by(None, None) };
+                assert_eq!(seen(&red, limit), "0");
+            }
+        });
+    }
+
+    #[test]
+    fn a_list_by_a_text_holds_what_begins_so() {
+        of_both(["a", "b"].into_iter().map(str::to_owned), |store| {
+            let by = |with: &str| List { by: Some(By::beginning("colour", with)), ..List::default() };
+            assert_eq!(all(store, &by("b"), 9).0, ["b"]);
+            assert_eq!(all(store, &by("re"), 9).0, ["a"]);
+            assert_eq!(all(store, &by(""), 9).0, ["b", "a"]);
+            assert_eq!(all(store, &by("blues"), 9).0, Vec::<String>::new());
+        });
+    }
+
+    #[test]
+    fn a_page_by_a_column_walks_its_index_from_where_it_goes_on() {
+        struct Explained<'a>(&'a Sqlite, Vec<String>);
+        impl Read for Explained<'_> {
+            fn select(&self, sql: &str, parameters: &[Value]) -> Result<Vec<Vec<Value>>, String> {
+                let plan = self.0.select(&format!("EXPLAIN QUERY PLAN {sql}"), parameters)?;
+                let lines: Vec<_> = plan.iter().filter_map(|row| row.last().and_then(Value::text)).collect();
+                for expected in &self.1 {
+                    assert!(lines.iter().any(|line| line.contains(expected)), "{expected}: {lines:#?}");
+                }
+                assert!(!lines.iter().any(|line| line.contains("SCAN parking_car")), "{lines:#?}");
+                Ok(vec![vec![0.into(), 0.into()]].into_iter().filter(|_| sql.contains("count(*)")).collect())
+            }
+        }
+        let store = cars(Sqlite::memory().unwrap(), std::iter::empty());
+        for (within, index) in [(None, "by_built ("), (Some(("lot", Value::from("odd"))), "by_lot_built (lot=? AND ")] {
+            for matching in [vec![], vec![("colour", Value::from("red"))]] {
+                for (descending, beyond) in [(false, "(built,id)>("), (true, "(built,id)<(")] {
+                    let by = Some(By::numbers("built", Some(1), None));
+                    let of = List { within: within.clone(), matching: matching.clone(), by, descending, ..List::default() };
+                    let plan = Explained(&store, vec![format!("{index}built>? AND built<?")]);
+                    list::<Car>(&plan, "parking", &of, None, 9).unwrap();
+                    total::<Car>(&plan, "parking", &of).unwrap();
+                    list::<Car>(&Explained(&store, vec![index.to_owned(), beyond.to_owned()]), "parking", &of, Some("x"), 9)
+                        .unwrap();
+                }
+            }
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use serde_json::{from_str, json, to_value};
 
 use super::*;
-use crate::views::{AccountDoc, CampaignDoc};
+use crate::views::{AccountDoc, CampaignDoc, Names};
 
 const GOOD: &str = r#"{"id": "c-1", "name": "Moda", "kind": "mixed", "starts": "2025-09-10T00:00:00Z",
     "ends": "2025-12-10T23:59:59Z", "brand": "b-1", "budget": {"amount": "15000.00", "currency": "USD"},
@@ -147,17 +147,28 @@ fn a_cancel_needs_no_reason_and_a_limit_is_in_the_accounts_currency() {
 
 #[test]
 fn lists_are_filtered_and_continued() {
-    let found = filter(Some("active"), Some("b-1"), Some("Afiliado"), Some("created")).unwrap();
+    let asked =
+        |given: &[(&str, &'static str)]| filter(|name| given.iter().find(|(known, _)| *known == name).map(|(_, value)| *value));
+    let found = asked(&[("status", "active"), ("brand", "b-1"), ("kind", "Afiliado"), ("sort", "created")]).unwrap();
     assert_eq!(found.statuses.iter().map(|status| status.as_str()).collect::<Vec<_>>(), ["active"]);
     assert_eq!(found.brand.map(|brand| brand.to_string()).as_deref(), Some("b-1"));
     assert_eq!((found.kind, found.oldest_first), (Some(CampaignKind::Affiliate), true));
-    assert_eq!(filter(None, None, None, None).unwrap(), Filter::default());
-    assert_eq!(filter(None, None, None, Some("-created")).unwrap(), Filter::default());
-    let wrong = |refused: Result<Filter, Refusal>| refused.unwrap_err().field.unwrap().into_owned();
-    assert_eq!(wrong(filter(Some("open"), None, None, None)), "status");
-    assert_eq!(wrong(filter(None, Some("a/b"), None, None)), "brand");
-    assert_eq!(wrong(filter(None, None, Some("ambassador"), None)), "kind");
-    assert_eq!(wrong(filter(None, None, None, Some("name"))), "sort");
+    assert_eq!(asked(&[]).unwrap(), Filter::default());
+    assert_eq!(asked(&[("sort", "-created")]).unwrap(), Filter::default());
+    let names = |beginning: &str, descending| Some(Names { beginning: beginning.to_owned(), descending });
+    assert_eq!(asked(&[("name", "Mod")]).unwrap().names, names("Mod", false));
+    assert_eq!(asked(&[("name", "Mod"), ("sort", "-name")]).unwrap().names, names("Mod", true));
+    assert_eq!(asked(&[("sort", "name")]).unwrap().names, names("", false));
+    for (given, field) in [
+        (&[("status", "open")][..], "status"),
+        (&[("brand", "a/b")], "brand"),
+        (&[("kind", "ambassador")], "kind"),
+        (&[("sort", "budget")], "sort"),
+        (&[("name", "Mod"), ("sort", "created")], "sort"),
+        (&[("name", "")], "name"),
+    ] {
+        assert_eq!(asked(given).unwrap_err().field.as_deref(), Some(field), "{given:?}");
+    }
     let place = Cursor { created: 1_757_462_400_000_000, id: "c.1".to_owned() };
     assert_eq!(parse_cursor(&cursor(&place)), Some(place));
     for text in ["", "7", "x.c-1", "7.", "7.a/b", "99999999999999999999.c-1"] {

@@ -1,11 +1,11 @@
-//! Lists of campaigns, by the time of their registration.
+//! Lists of campaigns, by the time of their registration or by name.
 
 use seedwork::message::Owner;
-use seedwork::view::{Read, TOTAL_MAX, Total, Value, Versioned, stored, table};
+use seedwork::view::{By, List, Listed, Read, TOTAL_MAX, Total, Value, Versioned, list, stored, table};
 use wire::campaign_v1::Campaign as Here;
 use wire::values::{BrandId, CampaignKind};
 
-use super::{CampaignDoc, ended};
+use super::{CampaignDoc, ended, folded};
 use crate::campaign::{Campaign, Status};
 
 /// The most campaigns of one page.
@@ -20,14 +20,25 @@ pub struct Filter {
     pub kind: Option<CampaignKind>,
     /// Only those of this brand.
     pub brand: Option<BrandId>,
-    /// The oldest first; otherwise the newest.
+    /// By name instead of by time.
+    pub names: Option<Names>,
+    /// The oldest first; otherwise the newest. By name, nothing.
     pub oldest_first: bool,
+}
+
+/// A list of campaigns by name, whatever its capitals, then by id.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Names {
+    /// Only names that begin so; empty: all.
+    pub beginning: String,
+    /// The last name of the alphabet first.
+    pub descending: bool,
 }
 
 /// A place in the list of campaigns: what follows was registered before it, or after it when the oldest come first.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cursor {
-    /// When the campaign before it was registered: microseconds since 1970.
+    /// When the campaign before it was registered: microseconds since 1970. In a list by name it says nothing, and is 0.
     pub created: i64,
     /// That campaign's id.
     pub id: String,
@@ -58,6 +69,23 @@ impl Query {
 }
 
 impl Filter {
+    /// The list by name: a range of one index, of which the rest of the filter lets some pass.
+    fn by_name(&self, names: &Names) -> Result<List<'_>, String> {
+        let status = match self.statuses.as_slice() {
+            [] => None,
+            [status] => Some(("status", status.as_str().into())),
+            _ => return Err("a list by name is of one status, or of all".to_owned()),
+        };
+        let kind = self.kind.map(|kind| ("kind", kind.as_str().into()));
+        let brand = self.brand.as_ref().map(|brand| ("brand", ended(brand).into()));
+        Ok(List {
+            matching: status.into_iter().chain(kind).chain(brand).collect(),
+            by: Some(By::beginning("folded_name", &folded(&names.beginning))),
+            descending: names.descending,
+            ..List::default()
+        })
+    }
+
     /// The list as pieces, one for each status and kind: each is a range of one index, in order, so whatever is asked for, no more is
     /// looked at than a page of each. `rest` adds what ends each piece, with its parameters.
     fn pieces(&self, query: &mut Query, columns: &str, rest: impl FnOnce(&mut Query) -> String) {
@@ -89,6 +117,12 @@ impl Filter {
 /// When the store is away or a row cannot be read: a text for the log, not for the client.
 pub fn campaigns(read: &dyn Read, filter: &Filter, after: Option<&Cursor>, limit: usize) -> Result<Page, String> {
     let limit = limit.clamp(1, PAGE_MAX);
+    if let Some(names) = &filter.names {
+        let after = after.map(|after| after.id.as_str());
+        let Listed { items, next } = list::<Campaign>(read, Here::NAME, &filter.by_name(names)?, after, limit)?;
+        let campaigns = items.into_iter().map(|found| found.map(|campaign| CampaignDoc::of(&campaign))).collect();
+        return Ok(Page { campaigns, next: next.map(|id| Cursor { created: 0, id }) });
+    }
     let mut query = Query::default();
     let (order, beyond) = if filter.oldest_first { ("", ">") } else { (" DESC", "<") };
     let sorted = format!(" ORDER BY created{order}, id{order}");
@@ -121,6 +155,9 @@ pub fn campaigns(read: &dyn Read, filter: &Filter, after: Option<&Cursor>, limit
 /// # Errors
 /// As [`campaigns()`].
 pub fn total(read: &dyn Read, filter: &Filter) -> Result<Total, String> {
+    if let Some(names) = &filter.names {
+        return seedwork::view::total::<Campaign>(read, Here::NAME, &filter.by_name(names)?);
+    }
     let mut query = Query::default();
     let mut most = String::new();
     query.sql.push_str("SELECT count(*) FROM (SELECT id FROM (");

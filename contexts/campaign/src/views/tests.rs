@@ -30,7 +30,7 @@ impl Store {
         assert_eq!(row.len(), CAMPAIGNS.columns.len());
         let own =
             [Value::from(campaign.campaign().as_str()), 7.into(), 1.into(), serde_json::to_string(campaign).unwrap().into()];
-        let sql = "INSERT OR REPLACE INTO campaign_campaign VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
+        let sql = "INSERT OR REPLACE INTO campaign_campaign VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
         self.0.execute(sql, rusqlite::params_from_iter(own.iter().chain(&row).map(to_sql))).unwrap();
     }
 
@@ -202,7 +202,7 @@ fn a_list_walks_an_index_whatever_it_is_filtered_by() {
         for kind in [None, Some(CampaignKind::Mixed)] {
             for statuses in [vec![], vec![Status::Paused]] {
                 for oldest_first in [false, true] {
-                    let filter = Filter { brand: brand.clone(), kind, statuses: statuses.clone(), oldest_first };
+                    let filter = Filter { brand: brand.clone(), kind, statuses: statuses.clone(), oldest_first, names: None };
                     campaigns(&Explained(&store), &filter, None, 50).unwrap();
                     campaigns(&Explained(&store), &filter, after.as_ref(), 50).unwrap();
                     total(&Explained(&store), &filter).unwrap();
@@ -210,6 +210,45 @@ fn a_list_walks_an_index_whatever_it_is_filtered_by() {
             }
         }
     }
+}
+
+#[test]
+fn campaigns_are_listed_by_how_their_names_begin_whatever_their_capitals() {
+    let store = Store::new();
+    for (id, name, brand) in [
+        ("c-1", "Moda Ágil", "b-1"),
+        ("c-2", "MODA", "b-2"),
+        ("c-3", "Mode", "b-1"),
+        ("c-4", "moda", "b-1"),
+        ("c-5", "ÁGIL", "b-1"),
+    ] {
+        let mut facts = campaign_of(id, brand, 1).facts().as_ref().clone();
+        facts.name = name.to_owned();
+        let created = Timestamp::from_micros(1).unwrap();
+        store.save(&Campaign::register(id.parse().unwrap(), facts, format!("{id}~saga").into(), created).unwrap().0);
+    }
+    let by = |beginning: &str, descending| Filter {
+        names: Some(Names { beginning: beginning.to_owned(), descending }),
+        ..Filter::default()
+    };
+    let all = |filter: &Filter| {
+        let (mut seen, mut after) = (Vec::new(), None);
+        loop {
+            let (ids, next) = store.ids(filter, after.as_ref(), 1);
+            seen.extend(ids);
+            after = next;
+            if after.is_none() {
+                return seen.join(" ");
+            }
+        }
+    };
+    assert_eq!(all(&by("moda", false)), "c-2 c-4 c-1");
+    assert_eq!(all(&by("MOD", true)), "c-3 c-1 c-4 c-2");
+    assert_eq!(all(&by("ág", false)), "c-5");
+    assert_eq!((all(&by("oda", false)), all(&by("", false))), (String::new(), "c-2 c-4 c-1 c-3 c-5".to_owned()));
+    let of_brand = Filter { brand: Some("b-1".parse().unwrap()), statuses: vec![Status::Draft], ..by("moda", false) };
+    assert_eq!(all(&of_brand), "c-4 c-1");
+    assert_eq!(total(&store, &of_brand), Ok(seedwork::view::Total { count: 2, exact: true }));
 }
 
 #[test]

@@ -234,7 +234,7 @@ async fn one(State(edge): State<Shared>, Id(id): Id<CampaignId>, headers: Header
 }
 
 async fn list(State(edge): State<Shared>, uri: Uri) -> Result<Response, Problem> {
-    page(&edge, pages::parameters(&uri)?, |page, next, total| {
+    page(&edge, &uri, |page, next, total| {
         let items = page.iter().map(|campaign| in_spanish(&campaign.value)).collect::<Result<Vec<_>, _>>()?;
         pages::page(items.into_iter(), next, total)
     })

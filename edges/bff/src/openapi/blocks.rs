@@ -34,13 +34,20 @@ fn operations() -> Vec<Operation> {
             .takes("NewEvent", true, &[("a sale", sale)])
             .answers(201, "Event", "The event."),
         get("/v1/events", "listEvents", "List events")
+            .says(
+                "The newest first, by when they happened; those of an enrolment or a partner go by id, unless `sort`, `from` or `to` says \
+                 otherwise. A list of a partner by time may have short pages: follow `next` to its end.",
+            )
             .query("enrolment", joined(2, 2), "Only those of this enrolment.")
             .query("partner", id(), "Only those of this partner.")
             .query("campaign", id(), "Only those in this campaign.")
             .like("c-67890")
             .query("status", word(["recorded", "cancelled"]), "Only those that stand so.")
             .query("kind", any_text(), "Only those of this kind.")
-            .listed(["id", "-id"])
+            .query("from", instant(), "Only those that happened then or later.")
+            .like("2025-01-01T00:00:00Z")
+            .query("to", instant(), "Only those that happened before then.")
+            .listed(["-at", "at", "id", "-id"])
             .answers(200, "EventPage", "A page of events.")
             .leads_to("listEvents", "cursor", "/next"),
         post("/v1/events/{id}/cancel", "cancelEvent", "Cancel an event")

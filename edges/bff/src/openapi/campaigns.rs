@@ -48,12 +48,13 @@ fn operations() -> Vec<Operation> {
             .answers(201, "Settled", "The saga was waited for, and has completed.")
             .leads_to("getSaga", "id", "/saga"),
         get("/v1/campaigns", "listCampaigns", "List campaigns")
-            .says("The newest first, unless `sort` says otherwise.")
+            .says("The newest first, unless `sort` says otherwise; with a `name` they go by name.")
             .query("status", word(STATUSES), "Only those that stand so.")
             .query("brand", id(), "Only those of this brand.")
             .like("b-12345")
             .query("kind", any_text(), "Only those of this kind.")
-            .listed(["-created", "created"])
+            .query("name", text(1, campaign::http::NAME_MAX_CHARS), "Only those whose names begin so, in capitals or not.")
+            .listed(["-created", "created", "name", "-name"])
             .answers(200, "CampaignPage", "A page of campaigns.")
             .leads_to("listCampaigns", "cursor", "/next"),
         of_one(get("/v1/campaigns/{id}", "getCampaign", "A campaign"), "c-12345").tagged().answers(200, "Campaign", "The campaign."),

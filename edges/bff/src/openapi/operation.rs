@@ -119,7 +119,7 @@ impl Operation {
     }
 
     /// A list in pages that is sorted in one of these ways (the first when it is not said) and counted for who asks.
-    pub fn listed(self, sorts: [&str; 2]) -> Operation {
+    pub fn listed<const N: usize>(self, sorts: [&str; N]) -> Operation {
         self.pages()
             .query("sort", schema::word(sorts), "In which order; with `-` the other way round.")
             .query("total", schema::word(["true", "false"]), "Whether the list is counted.")

@@ -52,7 +52,8 @@ fn operations() -> Vec<Operation> {
             .query("status", word(STATUSES), "Solo las que están así.")
             .query("brand", id(), "Solo las de esta marca.")
             .query("kind", any_text(), "Solo las de este tipo.")
-            .listed(["-created", "created"])
+            .query("name", text(1, campaign::http::NAME_MAX_CHARS), "Solo las cuyos nombres comienzan así.")
+            .listed(["-created", "created", "name", "-name"])
             .answers(200, "PaginaDeCampanas", "Una página de campañas."),
         get(QUERY_ONE, "obtenerCampana", "Una campaña")
             .says("As `GET /v1/campaigns/{id}`.")

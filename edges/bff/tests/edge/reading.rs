@@ -85,6 +85,60 @@ async fn campaigns_are_sorted_filtered_by_kind_and_counted_when_that_is_asked_fo
 }
 
 #[tokio::test]
+async fn campaigns_are_found_by_how_their_names_begin() {
+    let edge = Edge::start();
+    for (id, name) in [("c-1", "Moda Otoño"), ("c-2", "moda"), ("c-3", "Otoño"), ("c-4", "MODA")] {
+        let mut body = campaign(id, &["p-1"]);
+        body["name"] = json!(name);
+        assert_eq!(edge.wait("/v1/campaigns", body.to_string()).await.status, 201);
+    }
+    for path in ["/v1/campaigns", "/campana-query"] {
+        let found = edge.get(&format!("{path}?name=mod&status=active&total=true")).await.json;
+        assert_eq!((ids(&found), &found["total"]["count"]), (vec!["c-2", "c-4", "c-1"], &json!(3)), "{path}");
+    }
+    assert_eq!(ids(&edge.get("/v1/campaigns?name=OTO%C3%91").await.json), ["c-3"]);
+    let last_first = edge.get("/v1/campaigns?sort=-name&limit=3").await.json;
+    assert_eq!(ids(&last_first), ["c-3", "c-1", "c-4"]);
+    let rest = edge.get(&format!("/v1/campaigns?sort=-name&cursor={}", last_first["next"].as_str().unwrap())).await.json;
+    assert_eq!(ids(&rest), ["c-2"]);
+}
+
+#[tokio::test]
+async fn events_are_listed_by_when_they_happened_between_two_times() {
+    let edge = Edge::start();
+    for id in ["c-1", "c-2"] {
+        assert_eq!(edge.wait("/v1/campaigns", campaign(id, &["p-1"]).to_string()).await.status, 201);
+    }
+    // Recorded in another order than they happened; the registrations happened now.
+    for (campaign, id, day) in [("c-1", "x", 12), ("c-2", "y", 10), ("c-1", "z", 11)] {
+        let event = json!({"id": format!("p-1~{campaign}~{id}"), "enrolment": format!("p-1~{campaign}"), "kind": "sale",
+            "at": format!("2025-09-{day}T00:00:00Z")});
+        assert_eq!(edge.post("/v1/events", event.to_string()).await.status, 201);
+    }
+    for (query, expected) in [
+        ("kind=sale", "x z y"),
+        ("kind=sale&sort=at", "y z x"),
+        ("to=2025-09-12T00:00:00Z", "z y"),
+        ("from=2025-09-11T00:00:00Z&to=2025-09-13T00:00:00Z", "x z"),
+        ("campaign=c-1&kind=sale&to=2030-01-01T00:00:00Z", "x z"),
+        ("partner=p-1&kind=sale", "x z y"),
+        ("partner=p-1&kind=sale&sort=-at", "x z y"),
+        ("enrolment=p-1~c-1&kind=sale&sort=at", "z x"),
+    ] {
+        let (mut seen, mut next) = (Vec::new(), String::new());
+        loop {
+            let page = edge.get(&format!("/v1/events?{query}&limit=1{next}")).await.json;
+            seen.extend(ids(&page).iter().filter_map(|id| id.rsplit('~').next().map(str::to_owned)));
+            let Some(cursor) = page["next"].as_str() else { break };
+            next = format!("&cursor={cursor}");
+        }
+        assert_eq!(seen.join(" "), expected, "{query}");
+    }
+    let newest = edge.get("/v1/events").await.json;
+    assert_eq!(ids(&newest)[..2], ["p-1~c-2~registration", "p-1~c-1~registration"]);
+}
+
+#[tokio::test]
 async fn partners_enrolments_and_events_are_listed_and_filtered() {
     let edge = Edge::start();
     for (id, partners) in [("c-1", &["p-1", "p-2", "p-10"][..]), ("c-2", &["p-1"])] {
