@@ -9,7 +9,7 @@ use crate::identity::{LogLine, SagaRecord};
 
 mod list;
 
-pub use list::{By, List, Listed, SCAN_MAX, TOTAL_MAX, Total, list, total};
+pub use list::{By, FETCH_MAX, List, Listed, SCAN_MAX, TOTAL_MAX, Total, list, total};
 
 /// One value of a row or a query's parameter.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use axum::Router;
+pub use axum::Router;
 use axum::extract::FromRequestParts;
 use axum::extract::Path;
 use axum::http::StatusCode;
@@ -38,6 +38,7 @@ mod events;
 mod head;
 mod health;
 mod ids;
+mod inside;
 mod message;
 mod metrics;
 pub mod openapi;
@@ -61,6 +62,8 @@ pub use body::BODY_MAX;
 pub use dead_letters::BULK_MAX;
 pub use door::Door;
 pub use head::{HEADERS_COUNT_MAX, HEADERS_MAX, TARGET_MAX};
+pub use inside::ask;
+pub use metrics::{RequestSpan, Spans};
 pub use pages::{LIMIT_DEFAULT, LIMIT_MAX};
 pub use patient::STALLED_MAX;
 pub use problem::{PROBLEM_JSON, Problem};
@@ -128,6 +131,7 @@ pub(crate) struct Edge {
     pub campaigns: campaign::Settings,
     requests: metrics::Requests,
     disk: metrics::Disk,
+    spans: Option<Spans>,
     pub words: Words,
 }
 
@@ -143,6 +147,11 @@ pub(crate) type Shared = Arc<Edge>;
 impl Bff {
     /// The routes, whole: errors, panics and unknown paths answer as problems.
     pub fn router(self) -> Router {
+        self.traced(None)
+    }
+
+    /// The routes, and each request is told to whoever exports traces.
+    pub fn traced(self, spans: Option<Spans>) -> Router {
         let Bff { door, home, clock, chance, campaigns } = self;
         let words = Words { source: "bff".into(), actor: wire::values::Actor::LOCAL.into(), answer_to: door.answer_to() };
         let mut home = home;
@@ -171,9 +180,16 @@ impl Bff {
             campaigns,
             requests: metrics::Requests::default(),
             disk: metrics::Disk::new(files),
+            spans,
             words,
         };
         let edge = Arc::new(edge);
+        // Where nothing runs in the background, growth is looked at when it is asked for.
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(metrics::watch(Arc::downgrade(&edge), |edge: &Edge| {
+                edge.disk.look(edge.ids.monotonic());
+            }));
+        }
         let counted = axum::middleware::from_fn_with_state(edge.clone(), metrics::counted);
         let mut router = guarded(routes.router);
         if !whole {

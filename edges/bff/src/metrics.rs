@@ -14,10 +14,12 @@ use crate::{Here, Home, Shared, Stream};
 
 mod disk;
 mod requests;
+mod spans;
 mod text;
 
-pub(crate) use disk::Disk;
+pub(crate) use disk::{Disk, watch};
 pub(crate) use requests::{Requests, counted};
+pub use spans::{RequestSpan, Spans};
 use text::Text;
 
 /// Sagas under way of which it is looked which are late; with more, the number is a lower bound.

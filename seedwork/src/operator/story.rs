@@ -46,7 +46,8 @@ pub struct Story {
     pub messages: Vec<Told>,
     /// The causes of what was said last, the first cause first: where the time went.
     pub path: Vec<String>,
-    /// Whether all that its log names was found, and nothing was left out.
+    /// Whether all that its log names was found, nothing was left out, and all that was said behind each event was looked through for what
+    /// that event caused.
     pub complete: bool,
 }
 
@@ -241,11 +242,15 @@ impl<R: Read + ?Sized> Search<'_, R> {
     /// What contexts that heard an event said of it: looked for close behind it.
     fn effects_of_events(&mut self) -> Result<(), String> {
         let events = self.nodes.iter().filter(|(_, node)| node.topic.ends_with(".events"));
-        let events: Vec<(String, i64)> = events.map(|(id, node)| (id.clone(), node.times[2])).take(EVENTS).collect();
+        let mut events: Vec<(String, i64)> = events.map(|(id, node)| (id.clone(), node.times[2])).collect();
+        // Whatever is not looked at may hold more of the story.
+        self.complete &= events.len() <= EVENTS;
+        events.truncate(EVENTS);
         for (id, said) in events {
             for stream in self.streams.clone() {
                 let after = self.since(&stream, said)?.saturating_sub(1);
                 let page = streams::rows(self.read, &stream, None, after, AFTER_EVENT)?;
+                self.complete &= page.next.is_none();
                 for row in page.items {
                     if let Some(envelope) = envelope(&row)
                         && envelope.causation.as_deref() == Some(&*id)

@@ -6,6 +6,8 @@ use crate::aggregate::Aggregate;
 /// Rows that a page looks at, at most. Where an index does not narrow a filter down, a page ends there, with fewer items than asked for
 /// or none, and the next goes on from there.
 pub const SCAN_MAX: usize = 2_000;
+/// … and so many where each has to be fetched before it is known whether it belongs: a list by a column whose index does not have the rest.
+pub const FETCH_MAX: usize = 400;
 /// Rows that are counted, at most.
 pub const TOTAL_MAX: usize = 10_000;
 
@@ -141,6 +143,11 @@ impl List<'_> {
         !self.matching.is_empty() || self.by.is_some() && !self.under.is_empty()
     }
 
+    /// How many rows a page looks at, at most.
+    fn looks_at(&self) -> usize {
+        if self.by.is_some() && !self.matching.is_empty() { FETCH_MAX } else { SCAN_MAX }
+    }
+
     /// What of the rows that are near belongs to it.
     fn and_filters(&self, query: &mut Query) {
         query.and_each(&self.matching);
@@ -192,7 +199,7 @@ pub fn list<A: Aggregate>(
     if list.filters() {
         query.sql.push_str(&format!(" FROM (SELECT {keys}{}", list.columns()));
         list.near(&mut query, &table, after);
-        let scan = query.add(number(SCAN_MAX));
+        let scan = query.add(number(list.looks_at()));
         query.sql.push_str(&format!("{order} LIMIT {scan}) AS near WHERE 1 = 1"));
         list.and_filters(&mut query);
     } else {
@@ -217,7 +224,7 @@ pub fn list<A: Aggregate>(
 fn scanned_to(read: &(impl Read + ?Sized), list: &List<'_>, table: &str, after: Option<&str>) -> Result<Option<String>, String> {
     let mut query = Query { sql: "SELECT id".into(), values: vec![] };
     list.near(&mut query, table, after);
-    let (one, before) = (query.add(1), query.add(number(SCAN_MAX - 1)));
+    let (one, before) = (query.add(1), query.add(number(list.looks_at() - 1)));
     query.sql.push_str(&format!("{} LIMIT {one} OFFSET {before}", list.order("")));
     let rows = read.select(&query.sql, &query.values)?;
     Ok(rows.first().and_then(|row| row.first()).and_then(Value::text).map(str::to_owned))

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 /// How far apart looks are kept …
@@ -14,6 +14,16 @@ const KEPT: usize = 24 * 60;
 pub(crate) struct Disk {
     files: Vec<PathBuf>,
     looks: Mutex<VecDeque<(Duration, u64)>>,
+}
+
+/// Looks at the disk of what it is given every minute, for as long as that is there: growth is known though nobody asks.
+pub(crate) async fn watch<T>(of: Weak<T>, look: impl Fn(&T)) {
+    let mut pace = tokio::time::interval(APART);
+    loop {
+        pace.tick().await;
+        let Some(of) = of.upgrade() else { return };
+        look(&of);
+    }
 }
 
 impl Disk {
@@ -44,6 +54,19 @@ impl Disk {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn it_is_looked_at_every_minute_until_it_is_gone() {
+        let disk = std::sync::Arc::new(Disk::new(vec![]));
+        let minutes = std::sync::atomic::AtomicU32::new(0);
+        let watching = tokio::spawn(watch(std::sync::Arc::downgrade(&disk), move |disk: &Disk| {
+            disk.look(APART * minutes.fetch_add(1, std::sync::atomic::Ordering::Relaxed));
+        }));
+        tokio::time::sleep(Duration::from_secs(150)).await;
+        assert_eq!(disk.looks.lock().unwrap().len(), 3, "at once, after one minute, after two");
+        drop(disk);
+        watching.await.unwrap();
+    }
 
     #[test]
     fn growth_is_what_a_day_would_bring_and_looks_are_bounded() {

@@ -10,6 +10,7 @@ use axum::middleware::Next;
 use axum::response::Response;
 use seedwork::executor::Histogram;
 
+use super::spans::{self, RequestSpan};
 use super::text::Text;
 use crate::Shared;
 use crate::asked::{TRACEPARENT, trace};
@@ -57,9 +58,10 @@ impl Requests {
     }
 }
 
-/// Counts a request, and tells it to the log (target `http`) when that is wanted. Then each has a trace, its own or a new one, which goes
+/// Counts a request, tells it to the log (target `http`) when that is wanted, and to whoever exports traces. Then each has a trace, its own or a new one, which goes
 /// with whatever it causes.
 pub(crate) async fn counted(State(edge): State<Shared>, mut request: Request, next: Next) -> Response {
+    let span = edge.spans.as_ref().and_then(|_| spans::begin(&mut request, &edge.ids));
     let told = tracing::enabled!(target: "http", tracing::Level::INFO).then(|| {
         let trace = request.headers().get(TRACEPARENT).and_then(trace).unwrap_or_else(|| edge.ids.trace().into());
         if let Ok(value) = HeaderValue::from_str(&trace) {
@@ -75,6 +77,9 @@ pub(crate) async fn counted(State(edge): State<Shared>, mut request: Request, ne
     let route = route.as_ref().map_or("other", MatchedPath::as_str);
     let status = response.status().as_u16();
     edge.requests.count(route, method.as_str(), status, took);
+    if let (Some(spans), Some(span)) = (&edge.spans, span) {
+        spans(RequestSpan { route: route.to_owned(), status, ended: edge.ids.now(), ..span });
+    }
     if let Some((trace, path)) = told {
         let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         let trace_id = trace.get(3..35).unwrap_or_default();

@@ -176,7 +176,7 @@ fn schemas() -> Vec<(&'static str, Value)> {
     let story = object(
         json!({
             "saga": any_text(), "command": any_text(), "started": instant(), "updated": instant(),
-            "complete": about(json!({"type": "boolean"}), "whether all of it was found and nothing was left out"),
+            "complete": about(json!({"type": "boolean"}), "whether all of it was found, and all rows behind each event were looked through for what it caused"),
             "spent": about(spent(), "the sum over the path"),
             "path": about(list(any_text()), "from the first cause to what was said last"),
             "messages": list(told),

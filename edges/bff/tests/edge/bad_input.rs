@@ -236,7 +236,7 @@ async fn ids_in_paths_and_parameters_are_checked() {
         ("/v1/campaigns?cursor=c-1", "cursor-invalid", "cursor"),
         ("/v1/campaigns?cursor=", "cursor-invalid", "cursor"),
         ("/v1/campaigns?cursor=00000000", "cursor-invalid", "cursor"),
-        ("/v1/campaigns?sort=name", "query-invalid", "sort"),
+        ("/v1/campaigns?sort=budget", "query-invalid", "sort"),
         ("/v1/campaigns?kind=ambassador", "query-invalid", "kind"),
         ("/v1/campaigns?total=maybe", "query-invalid", "total"),
         ("/v1/campaigns?status=open", "query-invalid", "status"),
