@@ -43,6 +43,14 @@ pub enum Command {
     /// See what each partition has published; send it again, or skip what is lost
     #[command(subcommand)]
     Streams(crate::streams::Command),
+    /// Print the schema of a topic (Avro, as a registry takes it), or of all topics: `alpes schema campaign.events`
+    Schema {
+        /// The topic; all of them when it is left out
+        topic: Option<String>,
+    },
+    /// Let the days of a simulated world go by: campaigns come, are cancelled and finished while everything fails now and then; say what
+    /// became of them. The same seed is the same day
+    Simulate(crate::simulate::Simulate),
     /// Print what completes commands in a shell: `alpes completions bash > ~/.local/share/bash-completion/completions/alpes`
     Completions {
         /// The shell
@@ -142,6 +150,10 @@ pub struct Rows {
     /// Clients that ask at once, a row for each number; each asks again as soon as it is answered
     #[arg(long, value_delimiter = ',', default_value = "1,8,64", value_parser = clap::value_parser!(u16).range(1..=4096))]
     pub clients: Vec<u16>,
+    /// Subscribers of the live stream beside them, a row for each number; with some, /metrics is read every second and each request is told
+    /// to the log as well, so `0,10` compares a server that nobody looks at with one that is watched
+    #[arg(long, value_delimiter = ',', default_value = "0", value_parser = clap::value_parser!(u16).range(0..=4000))]
+    pub subscribers: Vec<u16>,
 }
 
 /// A load of registration sagas.

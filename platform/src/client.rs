@@ -1,4 +1,5 @@
-//! How commands talk to a running server: where it is, one request after the other, and what its "no" means.
+//! How commands talk to a running server: where it is, one request after the other, and what its "no" means. Where none runs, the store of
+//! the data directory is opened for as long as the command takes ([`inside`]), and asked the same.
 //!
 //! The client is `ureq`, blocking and without TLS; the bench's own connection is a part of what it measures and serves nothing else.
 
@@ -11,8 +12,13 @@ use serde_json::value::RawValue;
 use ureq::http::{Method, Request};
 
 use crate::lock::{self, Holder};
+use crate::print;
 use crate::settings::{ClientFlags, Settings};
 use crate::trouble::{Exit, Trouble};
+
+mod inside;
+
+use inside::Inside;
 
 /// The largest answer that is read, in bytes: a saga of a thousand participants with its log has about one million.
 const ANSWER_MAX: u64 = 64 << 20;
@@ -53,12 +59,15 @@ impl Ask {
     }
 }
 
-/// A server, and the connection to it.
-#[derive(Debug)]
+/// A server and the connection to it, or a store that no server holds.
 pub struct Client {
-    agent: ureq::Agent,
-    base: String,
+    to: To,
     actor: String,
+}
+
+enum To {
+    Server { agent: ureq::Agent, base: String },
+    Store(Box<Inside>),
 }
 
 /// The parts of a problem (RFC 9457) that people are told.
@@ -77,10 +86,10 @@ struct Page {
 }
 
 impl Client {
-    /// The server that `url` names; without one, that which holds the data directory.
+    /// The server that `url` names; without one, that which holds the data directory; without one, the store there.
     ///
     /// # Errors
-    /// When none is named and none holds the directory.
+    /// When none is named, none holds the directory, and no store is in it; or when the store cannot be used.
     pub fn of(settings: &Settings) -> Result<Client, Trouble> {
         if let Some(url) = &settings.url.0 {
             return Ok(Client::at(url, settings));
@@ -93,6 +102,12 @@ impl Client {
         match lock::holder(&settings.data)? {
             Holder::Server { address, .. } => Ok(Client::at(format!("http://{address}"), settings)),
             Holder::Starting => none("listens yet, though one is just starting, on"),
+            Holder::Nobody { .. } if lock::store(&settings.data).is_file() => {
+                print::note(&format!(
+                    "no server runs on {shown}: its store is opened for this command, and what is under way there goes on meanwhile"
+                ));
+                Ok(Client { to: To::Store(Box::new(Inside::open(settings)?)), actor: settings.actor.to_string() })
+            }
             Holder::Nobody { .. } => none("runs on"),
         }
     }
@@ -102,12 +117,16 @@ impl Client {
         // An address of this machine or of the operator's choice: no proxy of the environment stands between.
         let config = ureq::Agent::config_builder().http_status_as_error(false).proxy(None).max_redirects(0);
         let config = config.timeout_global(Some(settings.timeout.0)).user_agent(concat!("alpes/", env!("CARGO_PKG_VERSION")));
-        Client { agent: config.build().into(), base: url.to_string(), actor: settings.actor.to_string() }
+        let to = To::Server { agent: config.build().into(), base: url.to_string() };
+        Client { to, actor: settings.actor.to_string() }
     }
 
-    /// Where the server is.
+    /// Where the server is; empty when the store is asked without one.
     pub fn base(&self) -> &str {
-        &self.base
+        match &self.to {
+            To::Server { base, .. } => base,
+            To::Store(_) => "",
+        }
     }
 
     /// Asks for one document: JSON, as it came.
@@ -163,30 +182,46 @@ impl Client {
     /// # Errors
     /// When the server does not answer, or says no.
     pub fn ask(&self, method: Method, path: &str, headers: &[(&str, &str)], body: Option<&str>) -> Result<String, Trouble> {
-        let mut request = Request::builder().method(method).uri(format!("{}{path}", self.base));
-        for (name, value) in headers {
-            request = request.header(*name, *value);
-        }
-        if body.is_some() {
-            request = request.header("content-type", "application/json");
-        }
-        let request = request
-            .body(body.unwrap_or_default().to_owned())
-            .map_err(|error| Trouble::new(format!("this cannot be asked: {error}")).exit(Exit::Usage))?;
-        let away = |error: ureq::Error| self.away(&error);
-        let mut response = self.agent.run(request).map_err(away)?;
-        let status = response.status().as_u16();
-        let body = response.body_mut().with_config().limit(ANSWER_MAX).read_to_string().map_err(away)?;
+        let mut headers = headers.to_vec();
+        headers.extend(body.map(|_| ("content-type", "application/json")));
+        let body = body.unwrap_or_default();
+        let (status, body) = match &self.to {
+            To::Server { agent, base } => sent(agent, base, method, path, &headers, body)?,
+            To::Store(inside) => inside.ask((method.as_str(), path), &headers, body)?,
+        };
         if (200..300).contains(&status) { Ok(body) } else { Err(refused(status, &body)) }
     }
+}
 
-    fn away(&self, error: &ureq::Error) -> Trouble {
-        let what = match error {
-            ureq::Error::Timeout(_) => "does not answer in time: wait, or allow it more with --timeout".to_owned(),
-            other => format!("does not answer ({other}): start it with `alpes serve`, or name another with --url"),
-        };
-        Trouble::new(format!("the server at {} {what}", self.base)).exit(Exit::NoServer)
+/// Sends a request to a server: the status and the body of its answer.
+fn sent(
+    agent: &ureq::Agent,
+    base: &str,
+    method: Method,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> Result<(u16, String), Trouble> {
+    let mut request = Request::builder().method(method).uri(format!("{base}{path}"));
+    for (name, value) in headers {
+        request = request.header(*name, *value);
     }
+    let request = request
+        .body(body.to_owned())
+        .map_err(|error| Trouble::new(format!("this cannot be asked: {error}")).exit(Exit::Usage))?;
+    let away = |error: ureq::Error| away(base, &error);
+    let mut response = agent.run(request).map_err(away)?;
+    let status = response.status().as_u16();
+    let body = response.body_mut().with_config().limit(ANSWER_MAX).read_to_string().map_err(away)?;
+    Ok((status, body))
+}
+
+fn away(base: &str, error: &ureq::Error) -> Trouble {
+    let what = match error {
+        ureq::Error::Timeout(_) => "does not answer in time: wait, or allow it more with --timeout".to_owned(),
+        other => format!("does not answer ({other}): start it with `alpes serve`, or name another with --url"),
+    };
+    Trouble::new(format!("the server at {base} {what}")).exit(Exit::NoServer)
 }
 
 /// What the server's "no" says to people.

@@ -16,10 +16,13 @@ mod dead_letters;
 mod demo;
 mod doctor;
 pub mod lock;
+mod otlp;
 mod print;
 mod sagas;
+mod schema;
 pub mod serve;
 pub mod settings;
+mod simulate;
 mod streams;
 mod subscriptions;
 mod trouble;
@@ -55,6 +58,8 @@ fn run(cli: Cli) -> Result<(), Trouble> {
             serve::run(&settings)
         }
         Command::Config(asked) => settings::show(&asked),
+        Command::Schema { topic } => schema::run(topic.as_deref()),
+        Command::Simulate(asked) => simulate::run(&asked),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "alpes", &mut script);

@@ -69,7 +69,7 @@ impl DataDirectory {
 
     /// The store's file.
     pub fn store(&self) -> PathBuf {
-        self.folder.join("alpes.db")
+        store(&self.folder)
     }
 
     fn write(&mut self, text: &str) -> Result<(), Trouble> {
@@ -94,6 +94,11 @@ impl Drop for DataDirectory {
             tracing::debug!(%trouble, "the lock file keeps its text");
         }
     }
+}
+
+/// The store's file in a data directory.
+pub fn store(folder: &Path) -> PathBuf {
+    folder.join("alpes.db")
 }
 
 /// Who holds a data directory.

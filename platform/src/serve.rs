@@ -18,6 +18,7 @@ use seedwork::store::{Partition, StoreError};
 use tokio::sync::oneshot;
 
 use crate::lock::DataDirectory;
+use crate::otlp::{Exporter, Exporting};
 use crate::settings::Settings;
 use crate::trouble::Trouble;
 
@@ -49,16 +50,20 @@ pub fn run(settings: &Settings) -> Result<(), Trouble> {
     data.announce(listening.address)?;
     let store = data.store();
     let campaigns = campaign::Settings { opening_limit_major: settings.opening_limit };
-    let (handle, owner, stream) = own(&store, campaigns, limits(settings))?;
+    let (exporter, exporting) = export(settings)?.unzip();
+    let (handle, owner, stream) = own(&store, campaigns, limits(settings), exporter.as_ref())?;
     let edge = edge(&handle, &store, campaigns, stream.clone())?;
     let ended = runtime.block_on(async {
         let signals = Signals::listen()?;
         greet(listening.address, &store);
-        attend(listening, edge, stream, handle, owner, signals).await
+        attend(listening, edge, stream, exporter, handle, owner, signals).await
     });
     // What still runs belongs to nobody: its answers cannot be sent any more.
     runtime.shutdown_timeout(Duration::from_secs(1));
     drop(data);
+    if let Some(exporting) = exporting {
+        exporting.finish();
+    }
     ended
 }
 
@@ -80,8 +85,21 @@ async fn listen(address: SocketAddr) -> Result<Listening, Trouble> {
     })
 }
 
+/// Starts to export traces, if a collector is set.
+fn export(settings: &Settings) -> Result<Option<(Exporter, Exporting)>, Trouble> {
+    let start = |collector| {
+        Exporter::start(collector).map_err(|error| Trouble::new(format!("cannot start the thread that exports traces ({error})")))
+    };
+    settings.otlp.0.as_ref().map(start).transpose()
+}
+
 /// Opens the store, takes every partition of every context and starts the owner's thread.
-fn own(path: &Path, campaigns: campaign::Settings, limits: executor::Limits) -> Result<(Handle, Owner, Stream), Trouble> {
+pub(crate) fn own(
+    path: &Path,
+    campaigns: campaign::Settings,
+    limits: executor::Limits,
+    exporter: Option<&Exporter>,
+) -> Result<(Handle, Owner, Stream), Trouble> {
     let unusable = |error: StoreError| unusable(path, &error);
     let store = Sqlite::open(path).map_err(unusable)?;
     let contexts = crate::contexts(campaigns);
@@ -99,7 +117,10 @@ fn own(path: &Path, campaigns: campaign::Settings, limits: executor::Limits) -> 
         executor.take(partition).map_err(unusable)?;
     }
     let stream = Stream::new(executor.heads());
-    executor.tap(stream.tap());
+    executor.tap(match exporter {
+        Some(exporter) => exporter.beside(stream.tap()),
+        None => stream.tap(),
+    });
     let started = Bell::default().start(executor, OnCrash::End);
     let (handle, owner) =
         started.map_err(|error| Trouble::new(format!("cannot start the thread that owns the store ({error})")))?;
@@ -107,7 +128,7 @@ fn own(path: &Path, campaigns: campaign::Settings, limits: executor::Limits) -> 
 }
 
 /// What the settings tell the owner.
-fn limits(settings: &Settings) -> executor::Limits {
+pub(crate) fn limits(settings: &Settings) -> executor::Limits {
     executor::Limits {
         keep_age: settings.log_keep_age.0.map(|age| age.0),
         keep_bytes: settings.log_keep_size.0.map(|size| size.0),
@@ -116,7 +137,7 @@ fn limits(settings: &Settings) -> executor::Limits {
 }
 
 /// The edge, beside the owner and with readers of its own.
-fn edge(owner: &Handle, store: &Path, campaigns: campaign::Settings, stream: Stream) -> Result<Bff, Trouble> {
+pub(crate) fn edge(owner: &Handle, store: &Path, campaigns: campaign::Settings, stream: Stream) -> Result<Bff, Trouble> {
     Ok(Bff {
         door: Arc::new(owner.clone()),
         home: Home::Here(Here {
@@ -171,13 +192,15 @@ async fn attend(
     listening: Listening,
     edge: Bff,
     stream: Stream,
+    exporter: Option<Exporter>,
     handle: Handle,
     owner: Owner,
     mut signals: Signals,
 ) -> Result<(), Trouble> {
     let mut owner = tokio::task::spawn_blocking(move || owner.join());
     let (stop, stopped) = oneshot::channel::<()>();
-    let serving = bff::serve(listening, edge.router(), async move {
+    let spans = exporter.map(|exporter| Arc::new(move |span| exporter.request(span)) as bff::Spans);
+    let serving = bff::serve(listening, edge.traced(spans), async move {
         // Told to stop, or nobody is left who could tell.
         let _either = stopped.await;
         // Its subscribers would wait for ever.

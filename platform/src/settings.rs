@@ -168,6 +168,7 @@ settings! {
     Everyone "services.campaign" services_campaign: Address = "http://127.0.0.1:8001", Form::Text("URL", "an address such as http://127.0.0.1:8001"), "Where the bff finds the service of campaigns";
     Everyone "services.partner" services_partner: Address = "http://127.0.0.1:8002", Form::Text("URL", "an address such as http://127.0.0.1:8002"), "Where the bff finds the service of partners";
     Everyone "services.tracking" services_tracking: Address = "http://127.0.0.1:8003", Form::Text("URL", "an address such as http://127.0.0.1:8003"), "Where the bff finds the service of tracking";
+    Server "otlp" otlp: Maybe<Address> = "none", Form::Text("URL", "an address such as http://127.0.0.1:4318, or none"), "Collector that traces are exported to, by OTLP over HTTP; none exports none";
     Everyone "log.level" log_level: Levels = "warn", Form::Text("LEVEL", "error, warn, info, debug, trace or off, or target=level, several with commas between"), "What is told on the standard error; http=info tells each request";
     Everyone "log.format" log_format: LogFormat = "text", Form::Text("FORMAT", "text or json"), "How it is told: for people, or as JSON, an object a line";
 }

@@ -2,9 +2,10 @@
 
 use clap::{Args, Subcommand};
 use serde::Deserialize;
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-use crate::client::{Ask, WHOLE, part, understood};
+use crate::client::{Ask, WHOLE, part, understood, with};
 use crate::print::{self, Cell, Look, Table};
 use crate::trouble::{Exit, Trouble};
 
@@ -13,6 +14,8 @@ use crate::trouble::{Exit, Trouble};
 pub enum Command {
     /// List them: the first row that is kept, the last that was written, and where to
     List(List),
+    /// Show its rows: what was said, when, and what caused it
+    Rows(Rows),
     /// Send rows again to one topic, from a position on; whoever has taken one takes it for the duplicate that it is
     Resend(Resend),
     /// Give up rows that a reader misses and that cannot be sent again: it goes on behind the gap, and they never take effect there
@@ -24,6 +27,24 @@ pub enum Command {
 pub struct List {
     #[command(flatten)]
     ask: Ask,
+}
+
+/// Which rows are shown.
+#[derive(Clone, Debug, Args)]
+pub struct Rows {
+    #[command(flatten)]
+    ask: Ask,
+    /// The stream: context/partition/epoch, as `streams list` shows it
+    stream: String,
+    /// Only those to this topic, such as campaign.events
+    #[arg(long)]
+    topic: Option<String>,
+    /// Those behind this position
+    #[arg(long, value_name = "POSITION", default_value_t = 0)]
+    after: u64,
+    /// How many at most
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..=200))]
+    limit: u16,
 }
 
 /// A stream and a way out of it.
@@ -93,6 +114,29 @@ struct At {
     position: u64,
 }
 
+/// A page of rows, as the server tells it: the next begins behind a position.
+#[derive(Deserialize)]
+struct Page {
+    items: Vec<Box<RawValue>>,
+    next: Option<String>,
+}
+
+/// A row; one that cannot be read has no envelope.
+#[derive(Deserialize)]
+struct Row {
+    position: u64,
+    topic: String,
+    written: String,
+    envelope: Option<Envelope>,
+}
+
+#[derive(Deserialize)]
+struct Envelope {
+    r#type: String,
+    subject: String,
+    causationid: Option<String>,
+}
+
 #[derive(Deserialize)]
 struct Resent {
     first: At,
@@ -111,6 +155,7 @@ struct Skipped {
 pub fn run(asked: &Command) -> Result<(), Trouble> {
     match asked {
         Command::List(list) => list.run(),
+        Command::Rows(rows) => rows.run(),
         Command::Resend(resend) => resend.run(),
         Command::Skip(skip) => skip.run(),
     }
@@ -141,18 +186,52 @@ impl List {
     }
 }
 
+/// The path of a stream.
+fn path(stream: &str) -> Result<String, Trouble> {
+    let parts: Vec<&str> = stream.split('/').collect();
+    let [context, partition, epoch] = parts.as_slice() else {
+        let why = format!("{stream:?} is no stream: it has the form context/partition/epoch, as `alpes streams list` shows it");
+        return Err(Trouble::new(why).exit(Exit::Usage));
+    };
+    Ok(format!("/v1/streams/{}/{}/{}", part(context), part(partition), part(epoch)))
+}
+
+impl Rows {
+    fn run(&self) -> Result<(), Trouble> {
+        let mut query = vec![("after", self.after.to_string()), ("limit", self.limit.to_string())];
+        query.extend(self.topic.clone().map(|topic| ("topic", topic)));
+        let page: Page = self.ask.client()?.read(&format!("{}{}", path(&self.stream)?, with(&query)))?;
+        if self.ask.json {
+            print::items(&page.items);
+        } else {
+            let mut table = Table::new(&["POSITION", "WRITTEN", "TOPIC", "TYPE", "KEY", "CAUSE"]);
+            for item in &page.items {
+                let Row { position, topic, written, envelope } = understood(item.get())?;
+                let (kind, key, cause) = match envelope {
+                    Some(Envelope { r#type, subject, causationid }) => (r#type, subject, causationid.unwrap_or_default()),
+                    None => ("unreadable".to_owned(), String::new(), String::new()),
+                };
+                table.row([
+                    Cell::plain(position.to_string()).right(),
+                    Cell::plain(print::moment(&written)),
+                    Cell::plain(topic),
+                    Cell::strong(kind),
+                    Cell::plain(key),
+                    Cell::quiet(cause),
+                ]);
+            }
+            table.print_or("no row");
+        }
+        if let Some(next) = page.next {
+            print::note(&format!("there are more: --after {next}"));
+        }
+        Ok(())
+    }
+}
+
 impl Way {
     fn post(&self, verb: &str, body: &Value) -> Result<String, Trouble> {
-        let parts: Vec<&str> = self.stream.split('/').collect();
-        let [context, partition, epoch] = parts.as_slice() else {
-            let why = format!(
-                "{:?} is no stream: it has the form context/partition/epoch, as `alpes streams list` shows it",
-                self.stream
-            );
-            return Err(Trouble::new(why).exit(Exit::Usage));
-        };
-        let path = format!("/v1/streams/{}/{}/{}/{verb}", part(context), part(partition), part(epoch));
-        self.ask.client()?.post(&path, body)
+        self.ask.client()?.post(&format!("{}/{verb}", path(&self.stream)?), body)
     }
 }
 

@@ -72,6 +72,8 @@ pub(super) fn print(why: &Why) {
         milliseconds(*handling_us)
     ));
     if !why.complete {
-        print::note("not all of it was found: the log no longer keeps the rest, or it is too long");
+        print::note(
+            "not all of it may have been found: the log no longer keeps the rest, it is too long, or what an event caused may stand further behind it than was looked",
+        );
     }
 }

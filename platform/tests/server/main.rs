@@ -12,6 +12,7 @@ mod grown;
 mod killed;
 mod load;
 mod measured;
+mod otlp;
 mod overload;
 mod sagas;
 mod settings;

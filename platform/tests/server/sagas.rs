@@ -120,7 +120,9 @@ fn what_is_not_there_and_who_does_not_answer_have_their_own_status() {
     alpes(&folder, &["sagas", "list", "--key", "not an id"]).fails(1, &["key", "400"]);
     server.kill();
     assert!(!fs::read_to_string(folder.data().join("lock")).expect("a lock file").is_empty(), "it could not say goodbye");
-    alpes(&folder, &["sagas", "list"]).fails(4, &["no server runs", "alpes serve"]);
+    let listed = alpes(&folder, &["sagas", "list"]);
+    assert_eq!((listed.status, listed.out.as_str()), (Some(0), "no saga\n"), "its store is there: {listed:?}");
+    assert!(listed.error.contains("no server runs"), "{listed:?}");
     run(folder.path(), &["sagas", "list", "--url", &url], |_| {}).fails(4, &[&url, "does not answer"]);
 }
 
@@ -156,6 +158,24 @@ fn a_late_saga_is_retried_and_goes_on_to_its_end() {
     assert_eq!(alpes(&folder, &["sagas", "list", "--status", "late"]).out, "no saga\n");
     alpes(&folder, &["sagas", "retry", &id]).fails(1, &["the saga has ended", "409"]);
     alpes(&folder, &["sagas", "abort", &id, "--reason", "too late"]).fails(1, &["the saga has ended", "409"]);
+}
+
+#[test]
+fn where_no_server_runs_the_store_is_opened_and_sagas_are_seen_and_decided() {
+    let (folder, id) = late();
+    let shown = alpes(&folder, &["sagas", "show", "c-1", "--json"]).json();
+    assert_eq!((&shown["id"], &shown["status"]), (&id.as_str().into(), &"running".into()), "{shown}");
+    assert_eq!(alpes(&folder, &["subscriptions", "list", "--json"]).json().as_array().map(Vec::is_empty), Some(false));
+    assert_eq!(alpes(&folder, &["streams", "list", "--json"]).json().as_array().map(Vec::is_empty), Some(false));
+    let unknown = alpes(&folder, &["sagas", "show", "c-9~abc"]);
+    assert!(unknown.status == Some(3) && unknown.error.contains("no saga \"c-9~abc\""), "{unknown:?}");
+    let retried = alpes(&folder, &["sagas", "retry", "c-1", "--reason", "the context is back", "--json"]).json();
+    assert!(retried["did"].as_array().is_some_and(|did| !did.is_empty()), "{retried}");
+    // Its command is sent, and handled while the store is open; at the latest while somebody watches.
+    assert_eq!(alpes(&folder, &["sagas", "watch", &id]).status, Some(0));
+    assert_eq!(fs::read_to_string(folder.data().join("lock")).expect("a lock file"), "", "nobody holds it afterwards");
+    let server = Server::start(&folder);
+    assert_eq!(ask(server.address, "GET", &format!("/v1/sagas/{id}"), "").body["status"], "completed", "what was done stays");
 }
 
 #[test]

@@ -62,6 +62,14 @@ fn streams_are_listed_and_sent_again_and_only_a_gap_is_skipped() {
     let line = listed.out.lines().find(|line| line.starts_with("campaign/0/")).unwrap_or_else(|| panic!("{listed:?}"));
     assert!(line.contains("partner.commands"), "{listed:?}");
     let stream = line.split_whitespace().next().expect("an id");
+    let rows = alpes(&folder, &["streams", "rows", stream, "--topic", "partner.commands"]);
+    assert!(rows.status == Some(0) && rows.out.lines().count() == 2, "{rows:?}");
+    assert!(rows.out.contains("partner.register-enrolment.v1") && rows.out.contains("p-1"), "{rows:?}");
+    let first = alpes(&folder, &["streams", "rows", stream, "--limit", "1"]);
+    assert!(first.out.lines().count() == 2 && first.error.contains("--after 1"), "{first:?}");
+    let behind = alpes(&folder, &["streams", "rows", stream, "--after", "1", "--json"]).json();
+    assert!(behind.as_array().is_some_and(|rows| rows[0]["position"] == 2), "{behind}");
+    alpes(&folder, &["streams", "rows", "campaign/0/1"]).fails(3, &["campaign/0/1"]);
     let resent = alpes(&folder, &["streams", "resend", stream, "--topic", "partner.commands", "--after", "0"]);
     assert!(resent.status == Some(0) && resent.out.starts_with("sent again to partner.commands from"), "{resent:?}");
     alpes(&folder, &["streams", "resend", "campaign", "--topic", "x", "--after", "0"]).fails(2, &["context/partition/epoch"]);
