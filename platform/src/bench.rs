@@ -78,11 +78,16 @@ impl Bencher {
     }
 
     fn server(&self, name: &str) -> Result<Server, Trouble> {
+        self.server_that(name, false)
+    }
+
+    /// A server, which tells each request to the log if it is to.
+    fn server_that(&self, name: &str, tells: bool) -> Result<Server, Trouble> {
         match &self.common.url {
             Some(url) => Server::at(url),
             None => {
                 let folder = format!("alpes-bench-{}-{name}", std::process::id());
-                Server::start(&self.common.data.join(folder), self.common.workers)
+                Server::start(&self.common.data.join(folder), self.common.workers, tells)
             }
         }
     }
@@ -109,14 +114,15 @@ impl Bencher {
         Ok(())
     }
 
-    /// One row for every number of clients, each on a new server.
+    /// One row for every number of clients and of subscribers, each on a new server.
     fn table(&self, load: &Load, rows: &Rows, into: &mut Vec<Row>) -> Result<(), Trouble> {
-        for clients in &rows.clients {
-            let server = self.server(&format!("{}-{clients}", into.len()))?;
+        let each = rows.clients.iter().flat_map(|clients| rows.subscribers.iter().map(move |subscribers| (clients, subscribers)));
+        for (clients, subscribers) in each {
+            let server = self.server_that(&format!("{}-{clients}", into.len()), *subscribers > 0)?;
             let first = FIRST + into.len() as u64 * 1_000_000_000;
             let until = Until::Time(Duration::from_secs(rows.seconds));
-            let (measured, _) = drive(server.address, &server.gauge, load, *clients, first, until)?;
-            let row = Row::of(&load.name, *clients, self.cores, &measured);
+            let (measured, _) = drive(server.address, &server.gauge, load, *clients, first, until, *subscribers)?;
+            let row = Row { subscribers: *subscribers, ..Row::of(&load.name, *clients, self.cores, &measured) };
             if !self.common.json {
                 say(&report::line(&row));
             }
@@ -167,7 +173,7 @@ impl Bencher {
             let load = Load::fan_out(&self.run, participants, refused);
             let server = self.server(if refused { "undone" } else { "completed" })?;
             let first = FIRST + u64::from(refused) * 1_000_000_000;
-            let (measured, _) = drive(server.address, &server.gauge, &load, 1, first, Until::Count(rounds))?;
+            let (measured, _) = drive(server.address, &server.gauge, &load, 1, first, Until::Count(rounds), 0)?;
             let row = Row::of(&load.name, 1, self.cores, &measured);
             if !self.common.json {
                 say(&format!(
@@ -244,7 +250,7 @@ impl Bencher {
             if upto == done {
                 continue;
             }
-            let (measured, free) = drive(server.address, &server.gauge, &load, 64, next, Until::Count(upto - done))?;
+            let (measured, free) = drive(server.address, &server.gauge, &load, 64, next, Until::Count(upto - done), 0)?;
             next = free;
             let per_second = (upto - done) as f64 / measured.took.as_secs_f64();
             done = upto;

@@ -52,7 +52,7 @@ struct Shared {
     news: Notify,
 }
 
-/// Puts a load on a server and measures it. `first` is the first number; the next free one is returned beside what was measured.
+/// Puts a load on a server and measures it, while so many subscribers listen to its live stream. `first` is the first number; the next free one is returned beside what was measured.
 ///
 /// # Errors
 /// When an answer is not as expected, a connection breaks, or the person at the keyboard has had enough.
@@ -63,6 +63,7 @@ pub fn drive(
     clients: u16,
     first: u64,
     until: Until,
+    subscribers: u16,
 ) -> Result<(Measured, u64), Trouble> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -81,7 +82,7 @@ pub fn drive(
         first: RefCell::new(None),
         news: Notify::new(),
     });
-    let readings = LocalSet::new().block_on(&runtime, measure(server, gauge, load, clients, until, &shared))?;
+    let readings = LocalSet::new().block_on(&runtime, measure(server, gauge, load, (clients, subscribers), until, &shared))?;
     if let Some(told) = shared.first.take() {
         let more = match shared.wrong.get() {
             0 | 1 => String::new(),
@@ -104,7 +105,7 @@ async fn measure(
     server: SocketAddr,
     gauge: &Gauge,
     load: &Load,
-    clients: u16,
+    (clients, subscribers): (u16, u16),
     until: Until,
     shared: &Rc<Shared>,
 ) -> Result<(Moment, Moment), Trouble> {
@@ -116,6 +117,7 @@ async fn measure(
         prepare(connection, load).await?;
     }
     let mut signals = Signals::listen()?;
+    let mut watching = watch(server, subscribers).await?;
     let now = || (shared.clock.monotonic(), gauge.read());
     let mut started = now();
     shared.measuring.set(matches!(until, Until::Count(_)));
@@ -143,12 +145,37 @@ async fn measure(
     let ended = tokio::select! {
         ended = stopped => ended,
         () = shared.news.notified() => now(),
+        Some(ended) = watching.join_next() => return Err(Trouble::new(ended.unwrap_or_else(|error| error.to_string()))),
         () = signals.next() => return Err(Trouble::new("interrupted: nothing was measured to its end")),
     };
     // Whoever has asked is answered, so that the server is quiet before its next row.
     shared.end.set(0);
     joined(&mut tasks, shared).await;
     Ok((started, ended))
+}
+
+/// So many subscribers, and if there are some, one who reads `/metrics` every second. Each tells why it has ended, which none should.
+async fn watch(server: SocketAddr, subscribers: u16) -> Result<JoinSet<String>, Trouble> {
+    let mut watching = JoinSet::new();
+    for _ in 0..subscribers {
+        let listening = super::stream::subscribe(server).await.map_err(Trouble::new)?;
+        watching.spawn_local(super::stream::follow(listening, |_| {}));
+    }
+    if subscribers > 0 {
+        let mut connection = Connection::open(server).await.map_err(Trouble::new)?;
+        watching.spawn_local(async move {
+            let mut pace = tokio::time::interval(Duration::from_secs(1));
+            loop {
+                pace.tick().await;
+                match connection.ask(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n").await {
+                    Ok(answer) if answer.status == 200 => {}
+                    Ok(answer) => return format!("/metrics was answered {}", answer.status),
+                    Err(told) => return format!("/metrics: {told}"),
+                }
+            }
+        });
+    }
+    Ok(watching)
 }
 
 async fn joined(clients: &mut JoinSet<()>, shared: &Shared) {
@@ -237,7 +264,7 @@ mod tests {
     const DONE: &str = "HTTP/1.1 201 Created\r\nContent-Length: 22\r\n\r\n{\"status\":\"completed\"}";
 
     fn three(address: SocketAddr) -> Result<(Measured, u64), Trouble> {
-        drive(address, &Gauge::new(None, &std::env::temp_dir()), &Load::campaigns("t", 1), 1, FIRST, Until::Count(3))
+        drive(address, &Gauge::new(None, &std::env::temp_dir()), &Load::campaigns("t", 1), 1, FIRST, Until::Count(3), 0)
     }
 
     #[test]

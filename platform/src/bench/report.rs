@@ -14,6 +14,8 @@ pub struct Row {
     pub load: String,
     /// Clients that asked at once.
     pub clients: u16,
+    /// Subscribers of the live stream that listened; with some, it was watched in the other ways too.
+    pub subscribers: u16,
     /// Answers in the time that was measured.
     pub answers: usize,
     /// Answers per second.
@@ -52,6 +54,7 @@ impl Row {
         Row {
             load: load.to_owned(),
             clients,
+            subscribers: 0,
             answers,
             per_second: answers as f64 / seconds,
             p50_ms: percentile(&measured.latencies, 50),
@@ -76,8 +79,8 @@ pub fn percentile(sorted: &[u32], percent: usize) -> f64 {
 pub fn head(what: &str) -> String {
     let per = format!("{what}/s");
     format!(
-        "{:<14} {:>7} {per:>9} {:>8} {:>8} {:>7} {:>8} {:>9} {:>7}",
-        "load", "clients", "p50 ms", "p99 ms", "CPU ms", "flushes", "kB disk", "others"
+        "{:<14} {:>7} {:>11} {per:>9} {:>8} {:>8} {:>7} {:>8} {:>9} {:>7}",
+        "load", "clients", "subscribers", "p50 ms", "p99 ms", "CPU ms", "flushes", "kB disk", "others"
     )
 }
 
@@ -85,9 +88,10 @@ pub fn head(what: &str) -> String {
 pub fn line(row: &Row) -> String {
     let known = |value: Option<f64>, decimals: usize| value.map_or("n/a".to_owned(), |value| format!("{value:.decimals$}"));
     let mut line = format!(
-        "{:<14} {:>7} {:>9.0} {:>8.2} {:>8.2} {:>7} {:>8} {:>9}",
+        "{:<14} {:>7} {:>11} {:>9.0} {:>8.2} {:>8.2} {:>7} {:>8} {:>9}",
         row.load,
         row.clients,
+        row.subscribers,
         row.per_second,
         row.p50_ms,
         row.p99_ms,

@@ -33,7 +33,7 @@ impl Server {
     ///
     /// # Errors
     /// When it does not start; what it said itself stands on the standard error.
-    pub fn start(folder: &Path, workers: Option<u16>) -> Result<Server, Trouble> {
+    pub fn start(folder: &Path, workers: Option<u16>, told: bool) -> Result<Server, Trouble> {
         let binary =
             std::env::current_exe().map_err(|error| Trouble::new(format!("cannot find this program's own file: {error}")))?;
         let mut command = Command::new(binary);
@@ -42,6 +42,10 @@ impl Server {
             command.arg("--workers").arg(workers.to_string());
         }
         command.stdin(Stdio::null()).stdout(Stdio::piped());
+        if told {
+            // Nobody reads it here; what it costs is mostly that it is written at all.
+            command.args(["--log-level", "warn,http=info", "--log-format", "json"]).stderr(Stdio::null());
+        }
         let mut child = command.spawn().map_err(|error| Trouble::new(format!("cannot start a server: {error}")))?;
         let Some(out) = child.stdout.take() else { return Err(Trouble::new("the server has no standard output")) };
         let mut says = BufReader::new(out);

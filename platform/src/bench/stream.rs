@@ -33,10 +33,7 @@ pub fn listen(server: SocketAddr, load: &Load, subscribers: u16, rate: u16, seco
         .block_on(&runtime, async {
             let mut readers = Vec::new();
             for _ in 0..subscribers {
-                let mut socket = TcpStream::connect(server).await.map_err(|error| format!("cannot connect: {error}"))?;
-                let request = b"GET /v1/stream HTTP/1.0\r\nHost: localhost\r\n\r\n";
-                socket.write_all(request).await.map_err(|error| format!("cannot send: {error}"))?;
-                readers.push(tokio::task::spawn_local(read(socket, latencies.clone())));
+                readers.push(tokio::task::spawn_local(read(subscribe(server).await?, latencies.clone())));
             }
             ask(server, load.clone(), rate, seconds).await?;
             // What was said last is on its way.
@@ -68,9 +65,24 @@ async fn ask(server: SocketAddr, mut load: Load, rate: u16, seconds: u64) -> Res
     Ok(())
 }
 
-/// Reads until the server ends it, which it should not; why it did.
-async fn read(mut socket: TcpStream, latencies: Rc<RefCell<Vec<u32>>>) -> String {
+/// Subscribes to every event from now on.
+///
+/// # Errors
+/// When nobody listens there.
+pub async fn subscribe(server: SocketAddr) -> Result<TcpStream, String> {
+    let mut socket = TcpStream::connect(server).await.map_err(|error| format!("cannot connect: {error}"))?;
+    let request = b"GET /v1/stream HTTP/1.0\r\nHost: localhost\r\n\r\n";
+    socket.write_all(request).await.map_err(|error| format!("cannot send: {error}"))?;
+    Ok(socket)
+}
+
+async fn read(socket: TcpStream, latencies: Rc<RefCell<Vec<u32>>>) -> String {
     let clock = SystemClock::default();
+    follow(socket, |time| latencies.borrow_mut().push(u32::try_from(clock.now() - time).unwrap_or(0))).await
+}
+
+/// Reads until the server ends it, which it should not; why it did. Hears the time of each event.
+pub async fn follow(mut socket: TcpStream, mut hear: impl FnMut(i64)) -> String {
     let mut buffer = Vec::with_capacity(LINE_MAX);
     let mut told = Vec::new();
     loop {
@@ -79,7 +91,6 @@ async fn read(mut socket: TcpStream, latencies: Rc<RefCell<Vec<u32>>>) -> String
             Ok(_) => {}
             Err(error) => return format!("a subscriber's connection broke: {error}"),
         }
-        let now = clock.now();
         let mut from = 0;
         while let Some(end) = buffer.get(from..).and_then(|rest| rest.iter().position(|byte| *byte == b'\n')) {
             let line = &buffer[from..from + end];
@@ -87,7 +98,7 @@ async fn read(mut socket: TcpStream, latencies: Rc<RefCell<Vec<u32>>>) -> String
             if let Some(at) = find(line, TIME).filter(|_| line.starts_with(b"data: ")) {
                 let digits = line[at + TIME.len()..].iter().take_while(|byte| byte.is_ascii_digit());
                 let time = digits.fold(0_i64, |number, digit| number * 10 + i64::from(digit - b'0'));
-                latencies.borrow_mut().push(u32::try_from(now - time).unwrap_or(0));
+                hear(time);
             } else if !line.is_empty() {
                 told = line.to_vec();
             }

@@ -42,6 +42,19 @@ fn a_fan_out_is_measured_completed_and_undone() {
 }
 
 #[test]
+fn a_server_that_is_watched_is_measured_beside_one_that_is_not() {
+    let folder = Folder::new();
+    let asked = ["sagas", "--load", "one", "--clients", "2", "--subscribers", "0,3", "--seconds", "1", "--json"];
+    let ran = bench(&asked, &folder).output().expect("it runs");
+    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+    let report: Value = serde_json::from_slice(&ran.stdout).expect("JSON and nothing else");
+    let rows = report["rows"].as_array().expect("rows");
+    let subscribers: Vec<&Value> = rows.iter().map(|row| &row["subscribers"]).collect();
+    assert_eq!(subscribers, [0, 3]);
+    assert!(rows.iter().all(|row| row["per_second"].as_f64() > Some(0.0)), "{report}");
+}
+
+#[test]
 fn a_server_that_says_no_stops_the_measurement_with_its_words() {
     let folder = Folder::new();
     let mut command = super::support::alpes(&folder.data());
