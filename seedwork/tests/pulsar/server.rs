@@ -102,3 +102,41 @@ fn the_namespace_is_unloaded_again_and_again_under_load_and_nothing_is_lost() {
     story.assert_all(&reader);
     assert!(unloads >= 2);
 }
+
+#[test]
+fn what_a_foreign_client_sends_is_heard_as_foreign_and_neighbours_flow() {
+    let Some(server) = Server::find() else { return };
+    let settings = server.namespace(&["lot.commands"]);
+    let mut story = Story::of(connect(&settings));
+    let destination = to("lot.commands", 0);
+    let reader = story.subscribe("lot", &destination);
+    type Properties = &'static [(&'static str, &'static str)];
+    let hostile: [(&[u8], Properties); 5] = [
+        (b"", &[]),
+        (b"text", &[("stream", "lot/0/3")]),
+        (b"{\"id\":", &[("stream", "lot/0/3"), ("position", "-1")]),
+        (b"\xff\xfe\x00", &[("stream", "/////"), ("position", "1"), ("predecessor", "1/1/1")]),
+        (&[b'x'; 5_000_000], &[("hash", "h"), ("", "")]),
+    ];
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let client = pulsar::Pulsar::builder(&settings.url, pulsar::TokioExecutor).build().await.unwrap();
+        let topic = format!("{}-partition-0", settings.topic("lot.commands"));
+        let mut producer = client.producer().with_topic(topic).build().await.unwrap();
+        for (payload, properties) in hostile {
+            let properties = properties.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+            let message = pulsar::producer::Message { payload: payload.to_vec(), properties, ..Default::default() };
+            producer.send_non_blocking(message).await.unwrap().await.unwrap();
+        }
+    });
+    story.send(&lot(0), &destination, 3);
+    story.until("all", |story| story.foreign.len() == 5 && story.count(&reader) == 3);
+    story.assert_all(&reader);
+    for (heard, (payload, _)) in story.foreign.iter().zip(hostile) {
+        assert_eq!(&*heard.raw, payload, "the bytes are kept");
+    }
+    assert_eq!(story.foreign[4].hash.as_deref(), Some("h"));
+    let mut ids: Vec<_> = story.foreign.iter().map(|foreign| foreign.id.clone()).collect();
+    ids.dedup();
+    assert_eq!(ids.len(), 5, "{ids:?}");
+}

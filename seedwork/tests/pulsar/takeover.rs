@@ -20,7 +20,8 @@ fn signal(name: &str, pid: u32) {
 fn the_other_process_reads_and_says_so() {
     let Ok(namespace) = std::env::var(NAMESPACE) else { return };
     let Some(server) = Server::find() else { return };
-    let settings = Settings { namespace, partitions: 2, ..Settings::new(server.url, "stopped") };
+    // Of two of equal priority the broker would prefer this name on the first partition.
+    let settings = Settings { namespace, partitions: 2, ..Settings::new(server.url, "a") };
     let mut story = Story::of(connect(&settings));
     let reader = story.subscribe_under(1, "shop", &to("lot.events", 0));
     let mut said = 0;
