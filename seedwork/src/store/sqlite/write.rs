@@ -18,12 +18,10 @@ impl Session {
         if !fenced.is_empty() {
             return Ok(fenced);
         }
-        for write in &writes.states {
-            self.write_state(write)?;
+        for rows in writes.states.chunk_by(|one, next| one.table == next.table) {
+            self.write_states(rows)?;
         }
-        for write in &writes.sagas {
-            self.write_saga(write)?;
-        }
+        self.write_sagas(&writes.sagas)?;
         self.write_log(&writes.log)?;
         for (partition, destination, place) in &writes.destinations {
             let (partition, topic) = (self.partition_id(partition)?, self.name(&destination.topic)?);
@@ -44,13 +42,14 @@ impl Session {
                 )?
                 .execute(params![reader, origin, topic, route.to.partition, number(place.epoch), number(place.position)])?;
         }
-        for write in &writes.commands {
-            self.db
-                .prepare_cached(
-                    "INSERT INTO command (id, expires, body) VALUES (?1, ?2, ?3)
-                     ON CONFLICT (id) DO UPDATE SET expires = ?2, body = ?3",
-                )?
-                .execute(params![write.id, write.expires, Text(&write.body)])?;
+        if !writes.commands.is_empty() {
+            let mut insert = self.db.prepare_cached(
+                "INSERT INTO command (id, expires, body) VALUES (?1, ?2, ?3)
+                 ON CONFLICT (id) DO UPDATE SET expires = ?2, body = ?3",
+            )?;
+            for write in &writes.commands {
+                insert.execute(params![write.id, write.expires, Text(&write.body)])?;
+            }
         }
         for write in &writes.waiting {
             self.write_waiting(write)?;
@@ -134,55 +133,61 @@ impl Session {
         self.db.prepare_cached(sql)?.execute([now])
     }
 
-    fn write_state(&mut self, write: &StateWrite) -> rusqlite::Result<()> {
-        let Some(statements) = self.states.get(write.table) else { return Err(rusqlite::Error::InvalidQuery) };
-        if write.row.len() != statements.columns {
-            return Err(rusqlite::Error::InvalidParameterCount(write.row.len(), statements.columns));
-        }
-        let sql = if write.version == 1 { &statements.insert } else { &statements.update };
-        let mut statement = self.db.prepare_cached(sql)?;
-        statement.raw_bind_parameter(1, &*write.id)?;
-        statement.raw_bind_parameter(2, number(write.version))?;
-        statement.raw_bind_parameter(3, write.format)?;
-        statement.raw_bind_parameter(4, Text(&write.body))?;
-        for (value, place) in write.row.iter().zip(5..) {
-            statement.raw_bind_parameter(place, value)?;
-        }
-        if statement.raw_execute()? == 0 {
-            return Err(conflict(&write.id));
+    /// The rows of one table. Each statement is looked up once for all its rows: that costs as much as a small row does.
+    fn write_states(&mut self, rows: &[StateWrite]) -> rusqlite::Result<()> {
+        let statements = rows.first().and_then(|row| self.states.get(row.table)).ok_or(rusqlite::Error::InvalidQuery)?;
+        for (new, sql) in [(true, &statements.insert), (false, &statements.update)] {
+            let mut rows = rows.iter().filter(|row| (row.version == 1) == new).peekable();
+            if rows.peek().is_none() {
+                continue;
+            }
+            let mut statement = self.db.prepare_cached(sql)?;
+            for write in rows {
+                if write.row.len() != statements.columns {
+                    return Err(rusqlite::Error::InvalidParameterCount(write.row.len(), statements.columns));
+                }
+                statement.raw_bind_parameter(1, &*write.id)?;
+                statement.raw_bind_parameter(2, number(write.version))?;
+                statement.raw_bind_parameter(3, write.format)?;
+                statement.raw_bind_parameter(4, Text(&write.body))?;
+                for (value, place) in write.row.iter().zip(5..) {
+                    statement.raw_bind_parameter(place, value)?;
+                }
+                if statement.raw_execute()? == 0 {
+                    return Err(conflict(&write.id));
+                }
+            }
         }
         Ok(())
     }
 
-    fn write_saga(&mut self, write: &SagaWrite) -> rusqlite::Result<()> {
-        let partition = self.partition_id(&write.partition)?;
-        let row = params![write.id, number(write.version), write.stage, Text(&write.body), partition];
-        let changed = if write.version == 1 {
-            self.db
-                .prepare_cached("INSERT INTO saga (id, version, stage, body, partition) VALUES (?1, ?2, ?3, ?4, ?5)")?
-                .execute(row)?
-        } else {
-            self.db
-                .prepare_cached(
-                    "UPDATE saga SET version = ?2, stage = ?3, body = ?4 WHERE id = ?1 AND version = ?2 - 1 AND partition = ?5",
-                )?
-                .execute(row)?
-        };
-        if changed == 0 {
-            return Err(conflict(&write.id));
+    fn write_sagas(&mut self, writes: &[SagaWrite]) -> rusqlite::Result<()> {
+        if writes.is_empty() {
+            return Ok(());
         }
-        if let Some(start) = &write.start {
-            // Numbered as its saga: sagas that start together stand together, and move together later.
-            self.db
-                .prepare_cached("INSERT INTO start (number, body) SELECT number, ?2 FROM saga WHERE id = ?1")?
-                .execute(params![write.id, Text(start)])?;
-        }
-        if let Some((line, entries)) = &write.log {
-            self.db.prepare_cached("INSERT INTO saga_log (saga, line, entries) VALUES (?1, ?2, ?3)")?.execute(params![
-                write.id,
-                number(*line),
-                Text(entries)
-            ])?;
+        let partitions = writes.iter().map(|write| self.partition_id(&write.partition)).collect::<rusqlite::Result<Vec<_>>>()?;
+        let db = &self.db;
+        let mut insert =
+            db.prepare_cached("INSERT INTO saga (id, version, stage, body, partition) VALUES (?1, ?2, ?3, ?4, ?5)")?;
+        let mut start = db.prepare_cached("INSERT INTO start (number, body) VALUES (?1, ?2)")?;
+        let mut update = db.prepare_cached(
+            "UPDATE saga SET version = ?2, stage = ?3, body = ?4 WHERE id = ?1 AND version = ?2 - 1 AND partition = ?5",
+        )?;
+        for (write, partition) in writes.iter().zip(partitions) {
+            let row = params![write.id, number(write.version), write.stage, Text(&write.body), partition];
+            if write.version == 1 {
+                insert.execute(row)?;
+                if let Some(state) = &write.start {
+                    // Numbered as its saga: sagas that start together stand together, and move together later.
+                    start.execute(params![db.last_insert_rowid(), Text(state)])?;
+                }
+            } else if update.execute(row)? == 0 {
+                return Err(conflict(&write.id));
+            }
+            if let Some((line, entries)) = &write.log {
+                let sql = "INSERT INTO saga_log (saga, line, entries) VALUES (?1, ?2, ?3)";
+                db.prepare_cached(sql)?.execute(params![write.id, number(*line), Text(entries)])?;
+            }
         }
         Ok(())
     }
