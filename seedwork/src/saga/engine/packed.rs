@@ -4,7 +4,7 @@
 //! `index:steps:undos`, joined by commas. An undo part without a letter means that none was sent.
 
 use serde::de::Error as _;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serializer};
 
 use super::{Child, Progress};
 
@@ -37,17 +37,18 @@ fn usual(progress: Progress) -> u16 {
 }
 
 fn pack(children: &[Child]) -> String {
-    let mut text: String = children.iter().map(|child| letter(child.step)).collect();
+    let mut text = String::with_capacity(2 * children.len() + 2);
+    text.extend(children.iter().map(|child| letter(child.step)));
     text.push('|');
     if children.iter().any(|child| child.undo != Progress::Unsent) {
         text.extend(children.iter().map(|child| letter(child.undo)));
     }
     text.push('|');
     let odd = |child: &Child| child.step_attempt != usual(child.step) || child.undo_attempt != usual(child.undo);
-    let tries = children.iter().enumerate().filter(|(_, child)| odd(child));
-    let tries: Vec<String> =
-        tries.map(|(index, child)| format!("{index}:{}:{}", child.step_attempt, child.undo_attempt)).collect();
-    text.push_str(&tries.join(","));
+    for (place, (index, child)) in children.iter().enumerate().filter(|(_, child)| odd(child)).enumerate() {
+        let comma = if place > 0 { "," } else { "" };
+        text.push_str(&format!("{comma}{index}:{}:{}", child.step_attempt, child.undo_attempt));
+    }
     text
 }
 
@@ -71,7 +72,7 @@ fn unpack(text: &str) -> Option<Vec<Child>> {
 }
 
 pub fn serialize<S: Serializer>(rows: &[Vec<Child>], serializer: S) -> Result<S::Ok, S::Error> {
-    rows.iter().map(|row| pack(row)).collect::<Vec<_>>().serialize(serializer)
+    serializer.collect_seq(rows.iter().map(|row| pack(row)))
 }
 
 pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Vec<Child>>, D::Error> {
