@@ -125,9 +125,12 @@ impl Sqlite {
     pub fn open(path: &Path) -> StoreResult<Sqlite> {
         let session = Session::open(path)?;
         let reader = session.beside(path)?;
+        let checkpointer = checkpoint::Checkpointer::start(path);
+        // Folding in with a commit of its own choice would make whoever waits for that commit wait for it, too.
+        session.checkpoint_at(if checkpointer.is_some() { 4 * WAL_FRAMES } else { WAL_FRAMES })?;
         let writer = Arc::new(Mutex::new(session));
         let committer = Committer::start(writer.clone())?;
-        let beside = Beside { reader, committer, checkpointer: checkpoint::Checkpointer::start(path) };
+        let beside = Beside { reader, committer, checkpointer };
         Ok(Sqlite { writer, beside: Some(beside), outcome: None })
     }
 
@@ -165,6 +168,17 @@ impl Sqlite {
     fn end_reading(&mut self) -> Result<(), CommitError> {
         let ended = self.beside.as_mut().map_or(Ok(()), |beside| beside.reader.end_reading());
         ended.map_err(|error| classify(&error, false))
+    }
+
+    /// When the WAL is long: folds in what the thread beside has left of it, so that it begins anew. Nobody here reads now.
+    fn fold(&mut self) {
+        let Some(Beside { checkpointer: Some(checkpointer), .. }) = &self.beside else { return };
+        if checkpointer.long() {
+            checkpointer.anew();
+            if let Err(error) = self.writer().fold() {
+                tracing::debug!(%error, "the writer's checkpoint failed: it comes again");
+            }
+        }
     }
 
     fn committed(&mut self, outcome: &Result<(), CommitError>) {
@@ -211,6 +225,7 @@ impl Store for Sqlite {
         if !writes.heads.is_empty() {
             self.committed(&outcome);
         }
+        self.fold();
         outcome
     }
 
@@ -219,16 +234,14 @@ impl Store for Sqlite {
             self.outcome = Some(Err(error));
             return;
         }
-        let long = |checkpointer: &checkpoint::Checkpointer| checkpointer.frames() >= WAL_FRAMES;
+        let long = |beside: &Beside| beside.checkpointer.as_ref().is_some_and(checkpoint::Checkpointer::long);
         match &mut self.beside {
-            Some(Beside { checkpointer: Some(checkpointer), .. }) if long(checkpointer) => {
-                checkpointer.anew();
-            }
-            Some(beside) => return beside.committer.begin(writes),
-            None => {}
+            Some(beside) if !long(beside) => return beside.committer.begin(writes),
+            Some(_) | None => {}
         }
         let outcome = self.writer().commit(&writes);
         self.outcome = Some(outcome);
+        self.fold();
     }
 
     fn finish(&mut self) -> Result<(), CommitError> {

@@ -10,6 +10,8 @@ use std::thread::JoinHandle;
 
 use rusqlite::{Connection, OpenFlags};
 
+use super::WAL_FRAMES;
+
 /// Commits between two checkpoints: some twelve megabytes of WAL under load. A page that many commits wrote is folded in once.
 const COMMITS: u32 = 48;
 
@@ -42,21 +44,30 @@ impl Checkpointer {
         let frames = Arc::new(AtomicU32::new(0));
         let counted = frames.clone();
         let run = move || {
-            while woken.recv().is_ok() {
-                // PASSIVE waits for nobody. What it cannot do now, the next one or the writer does.
-                match db.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| row.get::<_, i64>(1)) {
-                    Ok(frames) => counted.store(u32::try_from(frames).unwrap_or(0), Ordering::Relaxed),
-                    Err(error) => tracing::debug!(%error, "a checkpoint beside the writer failed"),
+            // PASSIVE waits for nobody. What it cannot do now, the next one or the writer does.
+            let fold = || match db.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| row.get::<_, i64>(1)) {
+                Ok(frames) => u32::try_from(frames).unwrap_or(0),
+                Err(error) => {
+                    tracing::debug!(%error, "a checkpoint beside the writer failed");
+                    0
                 }
+            };
+            while woken.recv().is_ok() {
+                let mut frames = fold();
+                if frames >= WAL_FRAMES {
+                    // The writer folds in the rest as soon as it sees this number: what was committed meanwhile goes first.
+                    frames = fold();
+                }
+                counted.store(frames, Ordering::Relaxed);
             }
         };
         let thread = thread.spawn(run).ok()?;
         Some(Checkpointer { wake: Some(wake), thread: Some(thread), commits: 0, frames })
     }
 
-    /// Frames in the WAL, as the last checkpoint found it.
-    pub fn frames(&self) -> u32 {
-        self.frames.load(Ordering::Relaxed)
+    /// Whether the WAL, as the last checkpoint found it, is so long that the writer should let it begin anew.
+    pub fn long(&self) -> bool {
+        self.frames.load(Ordering::Relaxed) >= WAL_FRAMES
     }
 
     /// The WAL may have begun anew.

@@ -48,8 +48,7 @@ impl Session {
     pub fn with(db: Connection, path: Option<PathBuf>) -> StoreResult<Session> {
         db.set_prepared_statement_cache_capacity(256);
         let failed = || broken("cannot set it up");
-        // The checkpointer beside keeps up; this is where the writer folds in the rest, and the WAL begins anew.
-        for pragma in ["cache_size = -16384", "wal_autocheckpoint = 8000", "foreign_keys = ON", "busy_timeout = 5000"] {
+        for pragma in ["cache_size = -16384", "foreign_keys = ON", "busy_timeout = 5000"] {
             db.execute_batch(&format!("PRAGMA {pragma}")).map_err(failed())?;
         }
         db.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(())).map_err(failed())?;
@@ -195,6 +194,16 @@ impl Session {
             return Ok(());
         }
         self.db.prepare_cached("COMMIT")?.execute([]).map(drop)
+    }
+
+    /// Folds the WAL in when a commit has made it so long (frames).
+    pub fn checkpoint_at(&self, frames: u32) -> StoreResult<()> {
+        self.db.pragma_update(None, "wal_autocheckpoint", frames).map_err(broken("cannot set it up"))
+    }
+
+    /// Folds the WAL in as far as nobody reads it.
+    pub fn fold(&self) -> rusqlite::Result<()> {
+        self.db.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))
     }
 }
 
