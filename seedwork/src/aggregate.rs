@@ -1,5 +1,7 @@
 //! Who decides, and what the world may know of it.
 
+use std::sync::Arc;
+
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -50,7 +52,7 @@ pub(crate) struct Outgoing {
     pub role: crate::message::Role,
     pub kind: &'static str,
     pub record: &'static str,
-    pub key: Box<str>,
+    pub key: Arc<str>,
     pub body: Vec<u8>,
 }
 

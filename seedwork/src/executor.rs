@@ -272,7 +272,7 @@ impl Executor {
             epoch: taken.epoch,
             position: taken.head.map_or(0, |head| head.position),
             relay: Relay::new(partition, taken.relayed, taken.head, &taken.destinations, now),
-            destinations: taken.destinations.into_iter().collect(),
+            destinations: taken.destinations.into_iter().map(|(to, place)| (to, Mark { place, moved: false })).collect(),
             marks: taken.marks.iter().map(|(route, place)| (route.clone(), Mark { place: *place, moved: false })).collect(),
             lanes: Lanes::of(taken.waiting),
             gaps: BTreeMap::new(),

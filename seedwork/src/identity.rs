@@ -1,7 +1,7 @@
 //! What an owner has in memory: the batch's identity map, kept between batches under its fence.
 //!
-//! A map per table, ordered (so no hash of a client's id can be attacked, and World's traces are the same each time), bounded in
-//! bytes: what the last batches did not use is forgotten first.
+//! A map per table, bounded in bytes so that it stays close to the processor: what the last batches did not use is forgotten first, and
+//! read again when it is asked for.
 
 use std::any::Any;
 use std::collections::BTreeMap;
@@ -10,13 +10,21 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::context::{Registry, Shared};
-use crate::saga::engine::{Entry, Run, Shape, Stage};
+use crate::saga::engine::{Entry, Run, Stage};
 use crate::store::{Loaded, Peek, Store, StoreError, Table};
 
+mod live;
+mod map;
+
+pub(crate) use live::Live;
+use map::Map;
+
 /// Bytes of stored bodies that may stay in memory; the structs that they became take about three times as much.
-const BYTES: usize = 8 << 20;
+const BYTES: usize = 2 << 20;
 /// Entries not used for this many batches are forgotten first.
 const KEEP: u64 = 8;
+/// The batch that begins and the one whose commit may be under way: what they used is not forgotten before that has ended.
+const UNDER_WAY: u64 = 2;
 
 /// A saga's row of the store.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -62,10 +70,26 @@ pub struct LogLine {
     pub entry: Entry,
 }
 
-/// Bytes of log lines beyond which a saga's record hands them to a row of their own: what moves often stays small.
-const LOG_TAIL: usize = 2048;
-
 impl SagaRecord {
+    /// The same saga, further on.
+    pub(crate) fn at(&self, run: Run) -> SagaRecord {
+        SagaRecord {
+            name: self.name.clone(),
+            version: self.version,
+            context: self.context.clone(),
+            correlation: self.correlation.clone(),
+            actor: self.actor.clone(),
+            answer_to: self.answer_to.clone(),
+            command: self.command.clone(),
+            started: self.started,
+            updated: self.updated,
+            lines: self.lines,
+            stuck: self.stuck,
+            run,
+            log: Vec::new(),
+        }
+    }
+
     /// Where it stands, for whoever looks for some: `running`, `undoing`, `stuck`, `completed`, `undone`, and the last two with
     /// `-with-exceptions` when an operator signed some.
     pub fn stage(&self) -> &'static str {
@@ -75,62 +99,6 @@ impl SagaRecord {
             (Stage::Running | Stage::Undoing, true, _) => "stuck",
             (stage, ..) => stage.as_str(),
         }
-    }
-}
-
-/// A saga in memory.
-#[derive(Clone)]
-pub(crate) struct Live {
-    pub version: u64,
-    pub record: Arc<SagaRecord>,
-    pub state: Shared,
-    pub shape: Arc<Shape>,
-    /// The state's JSON while it has not been written yet.
-    pub start: Option<Arc<[u8]>>,
-    /// The log's latest lines: JSON, joined by commas.
-    pub tail: Vec<u8>,
-}
-
-impl Live {
-    /// Adds lines to the log. Gives those before them, as a JSON array, when together they are too many for the record.
-    ///
-    /// # Errors
-    /// When a line cannot be written as JSON.
-    pub fn log(&mut self, at: i64, entries: &[Entry]) -> serde_json::Result<Option<Vec<u8>>> {
-        #[derive(Serialize)]
-        struct Line<'a> {
-            at: i64,
-            #[serde(flatten)]
-            entry: &'a Entry,
-        }
-        let before = self.tail.len();
-        for entry in entries {
-            if !self.tail.is_empty() {
-                self.tail.push(b',');
-            }
-            serde_json::to_writer(&mut self.tail, &Line { at, entry })?;
-        }
-        if before == 0 || before == self.tail.len() || self.tail.len() <= LOG_TAIL {
-            return Ok(None);
-        }
-        let rest = self.tail.split_off(before + 1);
-        self.tail.truncate(before);
-        let older = std::mem::replace(&mut self.tail, rest);
-        Ok(Some([b"[", older.as_slice(), b"]"].concat()))
-    }
-
-    /// The record as it is stored, its log with it.
-    ///
-    /// # Errors
-    /// When it cannot be written as JSON.
-    pub fn body(&self) -> serde_json::Result<Vec<u8>> {
-        let mut body = Vec::with_capacity(self.tail.len() + 768);
-        serde_json::to_writer(&mut body, &*self.record)?;
-        body.pop();
-        body.extend_from_slice(b",\"log\":[");
-        body.extend_from_slice(&self.tail);
-        body.extend_from_slice(b"]}");
-        Ok(body)
     }
 }
 
@@ -160,24 +128,27 @@ impl From<StoreError> for Trouble {
 
 /// See the module's text.
 pub(crate) struct Identity {
-    tables: Vec<BTreeMap<Box<str>, Cached>>,
-    sagas: BTreeMap<Arc<str>, (Arc<Live>, u64)>,
+    tables: Vec<Map<Box<str>, Cached>>,
+    sagas: Map<Arc<str>, (Arc<Live>, u64)>,
     fetched: BTreeMap<(Table, Box<str>), Option<Loaded>>,
     /// What was read under another key than its unit's: another owner may change it, so it is looked up again in the next batch.
     foreign: Vec<(usize, Box<str>)>,
     batch: u64,
     bytes: usize,
+    /// The last batches use more than may stay.
+    full: bool,
 }
 
 impl Identity {
     pub fn new(tables: usize) -> Identity {
         Identity {
-            tables: (0..tables).map(|_| BTreeMap::new()).collect(),
-            sagas: BTreeMap::new(),
+            tables: (0..tables).map(|_| Map::default()).collect(),
+            sagas: Map::default(),
             fetched: BTreeMap::new(),
             foreign: Vec::new(),
             batch: 0,
             bytes: 0,
+            full: false,
         }
     }
 
@@ -191,13 +162,16 @@ impl Identity {
         self.batch
     }
 
-    /// Whether there is so much that the next batch forgets some: none of it may be on its way to the disk then.
+    /// Whether there is so much that the next batch forgets all of it: none of it may be on its way to the disk then.
     pub fn full(&self) -> bool {
-        self.bytes > BYTES
+        self.full
     }
 
     /// Begins a batch; forgets what was not used lately when there is too much.
     pub fn begin(&mut self) {
+        if self.full {
+            self.clear();
+        }
         self.batch += 1;
         self.fetched.clear();
         for (table, id) in std::mem::take(&mut self.foreign) {
@@ -210,17 +184,31 @@ impl Identity {
             }
         }
         if self.bytes > BYTES {
-            let oldest = self.batch.saturating_sub(KEEP);
-            for table in &mut self.tables {
-                table.retain(|_, cached| cached.used > oldest);
+            self.forget(KEEP);
+            if self.bytes > BYTES / 2 {
+                self.forget(UNDER_WAY);
             }
-            self.sagas.retain(|_, (_, used)| *used > oldest);
-            let states: usize = self.tables.iter().flat_map(BTreeMap::values).map(|cached| cached.bytes).sum();
-            self.bytes = states + self.sagas.values().map(|(live, _)| weight(live)).sum::<usize>();
-            if self.bytes > BYTES {
-                self.clear();
-            }
+            self.full = self.bytes > BYTES;
         }
+    }
+
+    /// Forgets what was not used for so many batches.
+    fn forget(&mut self, batches: u64) {
+        let oldest = self.batch.saturating_sub(batches);
+        let mut bytes = 0;
+        for table in &mut self.tables {
+            table.retain(|cached| {
+                let keep = cached.used > oldest;
+                bytes += if keep { cached.bytes } else { 0 };
+                keep
+            });
+        }
+        self.sagas.retain(|(live, used)| {
+            let keep = *used > oldest;
+            bytes += if keep { weight(live) } else { 0 };
+            keep
+        });
+        self.bytes = bytes;
     }
 
     /// What a fetch brought, for the next run.
@@ -290,12 +278,13 @@ impl Identity {
     pub fn version(&mut self, registry: &Registry, store: &mut dyn Store, table: Table, id: &str) -> Result<u64, Trouble> {
         match table {
             Table::State(table) => {
+                let stored = |cached: &Cached| cached.version - u64::from(cached.dirty);
+                if let Some(cached) = self.tables.get_mut(table).and_then(|of_table| of_table.get_mut(id)) {
+                    cached.used = self.batch;
+                    return Ok(stored(cached));
+                }
                 self.state(registry, store, table, id)?;
-                Ok(self
-                    .tables
-                    .get(table)
-                    .and_then(|of_table| of_table.get(id))
-                    .map_or(0, |cached| cached.version - u64::from(cached.dirty)))
+                Ok(self.tables.get(table).and_then(|of_table| of_table.get(id)).map_or(0, stored))
             }
             Table::Saga => Ok(self.saga(registry, store, id)?.map_or(0, |live| live.version)),
             Table::Start | Table::Command => Ok(self.row(store, table, id)?.map_or(0, |row| row.version)),
@@ -387,6 +376,11 @@ impl Identity {
         }
     }
 
+    /// A saga that is in memory, to be changed there.
+    pub fn live_mut(&mut self, id: &str) -> Option<&mut Live> {
+        self.sagas.get_mut(id).map(|(live, _)| Arc::make_mut(live))
+    }
+
     /// A saga that is in memory.
     pub fn live(&self, id: &str) -> Option<Arc<Live>> {
         self.sagas.get(id).map(|(live, _)| live.clone())
@@ -400,43 +394,4 @@ impl Identity {
 
 fn weight(live: &Live) -> usize {
     1024 + live.record.run.rows.iter().map(|row| row.len() * 16).sum::<usize>()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn lines_that_a_record_no_longer_holds_are_handed_on_and_none_is_lost() {
-        let shape = Arc::new(Shape { rows: Vec::new() });
-        let (run, _) = crate::saga::engine::start(&shape);
-        let record = SagaRecord {
-            name: "ferry.crossing".into(),
-            version: 1,
-            context: "ferry".into(),
-            correlation: "c".into(),
-            actor: "local".into(),
-            answer_to: None,
-            command: "c".into(),
-            started: 0,
-            updated: 0,
-            lines: 0,
-            stuck: false,
-            run,
-            log: Vec::new(),
-        };
-        let record = Arc::new(record);
-        let mut live = Live { version: 0, record, state: Arc::new(()), shape, start: None, tail: Vec::new() };
-        let entry = |row| Entry { row, index: None, what: "sent".into(), detail: Some("x".repeat(300)), by: None, actor: None };
-        let (mut rows, mut told) = (Vec::new(), Vec::new());
-        for at in 0..20 {
-            let entries: Vec<Entry> = (0..at % 4).map(|row| entry(u16::try_from(row).unwrap())).collect();
-            told.extend(entries.iter().map(|entry| LogLine { at, entry: entry.clone() }));
-            rows.extend(live.log(at, &entries).unwrap());
-            let stored: SagaRecord = serde_json::from_slice(&live.body().unwrap()).unwrap();
-            let older = rows.iter().flat_map(|row| serde_json::from_slice::<Vec<LogLine>>(row).unwrap());
-            assert_eq!(older.chain(stored.log).collect::<Vec<_>>(), told);
-        }
-        assert!(rows.len() > 2 && live.tail.len() < 2 * LOG_TAIL, "{} rows, {} bytes", rows.len(), live.tail.len());
-    }
 }

@@ -272,8 +272,7 @@ impl UnitOfWork<'_> {
             return Ok(());
         }
         let id: Arc<str> = id.into();
-        let mut next = Live::clone(&live);
-        Arc::make_mut(&mut next.record).run = run;
+        let next = Live { record: Arc::new(live.record.at(run)), ..Live::clone(&live) };
         self.carry_out(&id, next, effects)
     }
 

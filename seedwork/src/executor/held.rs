@@ -1,6 +1,7 @@
 //! A partition that an executor owns, as it has it in memory.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::Executor;
@@ -15,7 +16,7 @@ pub(super) struct Gap {
     pub wants: Place0,
 }
 
-/// The last row taken on a route, and whether this batch took it.
+/// The last row taken on a route, or sent to a destination, and whether this batch did that.
 #[derive(Clone, Copy)]
 pub(super) struct Mark {
     pub place: Place,
@@ -29,7 +30,7 @@ pub(super) struct Held {
     pub fence: u64,
     pub epoch: u64,
     pub position: u64,
-    pub destinations: BTreeMap<Destination, Place>,
+    pub destinations: BTreeMap<Destination, Mark>,
     pub marks: BTreeMap<Route, Mark>,
     pub lanes: Lanes,
     /// Routes whose mark misses rows.
@@ -37,6 +38,13 @@ pub(super) struct Held {
     /// What an operator has told it not to read.
     pub paused: BTreeSet<Destination>,
     pub relay: Relay,
+}
+
+impl Held {
+    /// The id of the row at its position.
+    pub fn row_id(&self) -> Arc<str> {
+        format!("{}/{}/{}/{}", self.partition.context, self.partition.number, self.epoch, self.position).into()
+    }
 }
 
 impl Executor {

@@ -107,7 +107,7 @@ impl Executor {
             for reader in self.readers(&to.topic, to.partition) {
                 let mark = marks.iter().find(|(of, route, _)| *of == reader && route.to == *to).map(|(.., mark)| *mark);
                 match mark {
-                    Some(mark) if mark >= *sent => {}
+                    Some(mark) if mark >= sent.place => {}
                     Some(mark) => free = free.min(mark),
                     None => return Ok(None),
                 }

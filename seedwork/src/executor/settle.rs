@@ -235,7 +235,7 @@ impl Executor {
         // The asker may run in another process: the topic's name is what counts.
         let context = context.map_or_else(|| leak(&saga.context), |context| context.name);
         let message =
-            Outgoing { context, role: Role::Reply, kind: ANSWER_KIND, record: ANSWER_RECORD, key: (*saga.id).into(), body };
+            Outgoing { context, role: Role::Reply, kind: ANSWER_KIND, record: ANSWER_RECORD, key: saga.id.clone(), body };
         let sent = Sent { message, saga: Some(saga), correlation: None, actor: None };
         let started = self.clock.now();
         batch.sent.push(Outgo { partition, cause: packet.clone(), sent: Some(sent), received, started });

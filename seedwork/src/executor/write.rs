@@ -1,10 +1,10 @@
 //! The batch: run, written with one commit, and only then answered and handed on.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::batch::{Batch, Outgo};
 use super::flight::Flight;
+use super::held::Mark;
 use super::waiters::Waiter;
 use super::{Answered, Executor, First, Input, KEEP_COMMANDS, Stop, topic};
 use crate::log::partition_of;
@@ -63,17 +63,17 @@ impl Executor {
         for (id, (partition, entries)) in &batch.sagas {
             writes.sagas.extend(self.saga_write(id, *partition, entries, now)?);
         }
-        // A stable sort: each partition's rows stand together, in the order in which its inputs were run.
-        let mut sent = std::mem::take(&mut batch.sent);
-        sent.sort_by_key(|outgo| outgo.partition);
+        let sent = std::mem::take(&mut batch.sent);
         writes.log.reserve(sent.len());
-        for outgo in sent {
-            let (index, row) = (outgo.partition, self.log_row(outgo, now)?);
-            match batch.ranges.last_mut() {
-                Some((last, range)) if *last == index => range.end += 1,
-                _ => batch.ranges.push((index, writes.log.len()..writes.log.len() + 1)),
+        // Each partition's rows stand together, in the order in which its inputs were run.
+        for index in 0..self.held.len() {
+            let first = writes.log.len();
+            for outgo in sent.iter().filter(|outgo| outgo.partition == index) {
+                writes.log.push(self.log_row(outgo, now)?);
             }
-            writes.log.push(row);
+            if writes.log.len() > first {
+                batch.ranges.push((index, first..writes.log.len()));
+            }
         }
         for held in &mut self.held {
             for (route, mark) in &mut held.marks {
@@ -108,13 +108,10 @@ impl Executor {
                 });
             }
         }
-        for (index, range) in &batch.ranges {
-            let Some(held) = self.held.get(*index) else { continue };
-            let rows = writes.log.get(range.clone()).unwrap_or_default();
-            let touched: BTreeSet<&Destination> = rows.iter().map(|row| &row.route.to).collect();
-            for to in touched {
-                if let Some(place) = held.destinations.get(to) {
-                    writes.destinations.push((held.partition.clone(), to.clone(), *place));
+        for held in &mut self.held {
+            for (to, last) in &mut held.destinations {
+                if std::mem::take(&mut last.moved) {
+                    writes.destinations.push((held.partition.clone(), to.clone(), last.place));
                 }
             }
         }
@@ -137,50 +134,54 @@ impl Executor {
         now: i64,
     ) -> Result<Option<SagaWrite>, Stop> {
         let failed = |error: serde_json::Error| Stop::Crash(format!("saga {id} cannot be written as JSON: {error}"));
-        let Some(live) = self.identity.live(id) else { return Ok(None) };
-        let mut live = crate::identity::Live::clone(&live);
+        let Some(live) = self.identity.live_mut(id) else { return Ok(None) };
         let older = live.log(now, entries).map_err(failed)?.map(|older| (live.record.lines, older));
-        Arc::make_mut(&mut live.record).lines += u64::from(older.is_some());
+        if older.is_some() {
+            Arc::make_mut(&mut live.record).lines += 1;
+        }
         let body = live.body().map_err(failed)?;
         let stage = live.record.stage();
         let start = live.start.take().map(|start| start.to_vec());
         live.version += 1;
         let version = live.version;
-        self.identity.keep_saga(id.clone(), Arc::new(live));
         let Some(held) = self.held.get(partition) else { return Ok(None) };
         Ok(Some(SagaWrite { id: id.clone(), partition: held.partition.clone(), version, stage, body, start, log: older }))
     }
 
-    fn log_row(&mut self, outgo: Outgo, now: i64) -> Result<LogRow, Stop> {
+    fn log_row(&mut self, outgo: &Outgo, now: i64) -> Result<LogRow, Stop> {
         let Outgo { partition, cause, sent, received, started } = outgo;
-        let held = self.held.get_mut(partition).ok_or_else(|| Stop::Crash("a partition that is not held".to_owned()))?;
-        let source = self.registry.contexts.get(held.context).map_or("", |context| context.name);
+        let held = self.held.get_mut(*partition).ok_or_else(|| Stop::Crash("a partition that is not held".to_owned()))?;
+        let context = self.registry.contexts.get(held.context).map_or("", |context| context.name);
         held.position += 1;
         let place = Place { epoch: held.epoch, position: held.position };
-        let (context, role, key) = match &sent {
+        let (context, role, key) = match sent {
             Some(sent) => (sent.message.context, sent.message.role, &*sent.message.key),
-            None => (source, Role::Command, &*cause.envelope.key),
+            None => (context, Role::Command, &*cause.envelope.key),
         };
         let topic = self.topics.entry((context, role)).or_insert_with(|| topic(context, role));
         let to = Destination { topic: topic.clone(), partition: partition_of(key, self.settings.partitions) };
-        let predecessor = held.destinations.insert(to.clone(), place);
-        let (route, times) = (Route { from: held.partition.clone(), to }, [received, started, now]);
-        let Some(sent) = sent else {
-            return Ok(LogRow { route, place, predecessor, raw: cause.raw().clone(), packet: Some(cause), times });
+        let last = Mark { place, moved: true };
+        let predecessor = match held.destinations.get_mut(&to) {
+            Some(before) => Some(std::mem::replace(before, last).place),
+            None => held.destinations.insert(to.clone(), last).map(|before| before.place),
         };
-        let message = sent.message;
+        let (route, times) = (Route { from: held.partition.clone(), to }, [*received, *started, now]);
+        let Some(sent) = sent else {
+            return Ok(LogRow { route, place, predecessor, raw: cause.raw().clone(), packet: Some(cause.clone()), times });
+        };
+        let message = &sent.message;
         let envelope = Envelope {
-            id: format!("{}/{}/{}", held.partition, place.epoch, place.position).into(),
-            source: source.into(),
+            id: held.row_id(),
+            source: held.partition.context.clone(),
             kind: message.kind.into(),
-            key: (*message.key).into(),
+            key: message.key.clone(),
             time: now,
             trace: cause.envelope.trace.clone(),
-            correlation: sent.correlation.unwrap_or_else(|| cause.envelope.correlation.clone()),
+            correlation: sent.correlation.clone().unwrap_or_else(|| cause.envelope.correlation.clone()),
             causation: Some(cause.envelope.id.clone()),
-            actor: sent.actor.unwrap_or_else(|| cause.envelope.actor.clone()),
+            actor: sent.actor.clone().unwrap_or_else(|| cause.envelope.actor.clone()),
             tenant: cause.envelope.tenant.clone(),
-            saga: sent.saga,
+            saga: sent.saga.clone(),
             answer_to: None,
             expected: None,
         };

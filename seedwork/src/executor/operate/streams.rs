@@ -72,7 +72,7 @@ impl Executor {
     pub(super) fn resend(&mut self, route: &Route, after: Place, partition: usize, batch: &mut Batch) -> Result<Answer, Stop> {
         let unknown = Refusal::unknown("destination", &format!("{}/{}", route.to.topic, route.to.partition));
         let Some(held) = self.held.get(partition) else { return Ok(Err(unknown.into())) };
-        let Some(last) = held.destinations.get(&route.to).copied() else { return Ok(Err(unknown.into())) };
+        let Some(last) = held.destinations.get(&route.to).map(|last| last.place) else { return Ok(Err(unknown.into())) };
         if last <= after {
             let why = format!("nothing was sent there after that: the last row is {}/{}", last.epoch, last.position);
             let details = serde_json::json!({"last": {"epoch": last.epoch, "position": last.position}});
