@@ -51,7 +51,9 @@ impl Session {
     pub fn with(db: Connection, path: Option<PathBuf>) -> StoreResult<Session> {
         db.set_prepared_statement_cache_capacity(256);
         let failed = || broken("cannot set it up");
-        for pragma in ["cache_size = -16384", "foreign_keys = ON", "busy_timeout = 5000"] {
+        // Small: a commit after which a B-tree was rebalanced goes through the whole hash of cached pages. What is not here is in the
+        // system's cache.
+        for pragma in ["cache_size = -4096", "foreign_keys = ON", "busy_timeout = 5000"] {
             db.execute_batch(&format!("PRAGMA {pragma}")).map_err(failed())?;
         }
         db.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(())).map_err(failed())?;
