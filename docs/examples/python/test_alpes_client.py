@@ -36,38 +36,45 @@ def server(name):
     return dict(line.split("=", 1) for line in lines if "=" in line).get(name)
 
 
+def required(what, found):
+    """What a test needs: skips all of it loudly when it is not there, or fails."""
+    if not found:
+        if os.environ.get("ALPES_TEST_REQUIRED") == "1":
+            raise AssertionError(f"no {what}, and ALPES_TEST_REQUIRED=1 (scripts/servers up)")
+        print(f"SKIPPED: {pathlib.Path(sys.argv[0]).stem}: no {what} (scripts/servers up)", file=sys.stderr)
+        raise unittest.SkipTest(f"no {what}")
+    return found
+
+
+def ask(admin, method, path, content, allow=()):
+    """Asks Pulsar's administration."""
+    request = urllib.request.Request(f"{admin}/admin/v2/{path}", method=method, headers={"Content-Type": "application/json"})
+    request.data = None if content is None else json.dumps(content).encode()
+    try:
+        urllib.request.urlopen(request, timeout=30).close()
+    except urllib.error.HTTPError as error:
+        if error.code not in allow:
+            raise AssertionError(f"{method} {path}: {error.code} {error.read().decode()[:200]}") from None
+
+
 class ForeignClient(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.broker, cls.admin = server("ALPES_TEST_PULSAR"), server("ALPES_TEST_PULSAR_ADMIN")
-        if not cls.broker or not cls.admin:
-            if os.environ.get("ALPES_TEST_REQUIRED") == "1":
-                raise AssertionError("no Pulsar, and ALPES_TEST_REQUIRED=1 (scripts/servers up)")
-            print("SKIPPED: test_alpes_client: no Pulsar (scripts/servers up)", file=sys.stderr)
-            raise unittest.SkipTest("no Pulsar")
+        cls.broker = required("Pulsar", server("ALPES_TEST_PULSAR"))
+        cls.admin = required("Pulsar", server("ALPES_TEST_PULSAR_ADMIN"))
         cls.namespace = f"public/foreign-{uuid.uuid4().hex[:12]}"
-        cls.ask("PUT", f"namespaces/{cls.namespace}", {})
+        ask(cls.admin, "PUT", f"namespaces/{cls.namespace}", {})
         for topic in ("campaign.events", "campaign.commands"):
-            cls.ask("PUT", f"persistent/{cls.namespace}/{topic}/partitions", PARTITIONS)
+            ask(cls.admin, "PUT", f"persistent/{cls.namespace}/{topic}/partitions", PARTITIONS)
             schema = (WIRE / f"schema/{topic}.avsc").read_text()
-            cls.ask("POST", f"schemas/{cls.namespace}/{topic}/schema", {"type": "JSON", "schema": schema, "properties": {}})
+            ask(cls.admin, "POST", f"schemas/{cls.namespace}/{topic}/schema", {"type": "JSON", "schema": schema, "properties": {}})
         # The library tells at length of a schema that is refused, which is what a test here wants.
         cls.client = pulsar.Client(cls.broker, logger=pulsar.FileLogger(pulsar.LoggerLevel.Error, os.devnull))
 
     @classmethod
     def tearDownClass(cls):
         cls.client.close()
-        cls.ask("DELETE", f"namespaces/{cls.namespace}?force=true", None, allow=(405, 412, 500))
-
-    @classmethod
-    def ask(cls, method, path, content, allow=()):
-        request = urllib.request.Request(f"{cls.admin}/admin/v2/{path}", method=method, headers={"Content-Type": "application/json"})
-        request.data = None if content is None else json.dumps(content).encode()
-        try:
-            urllib.request.urlopen(request, timeout=30).close()
-        except urllib.error.HTTPError as error:
-            if error.code not in allow:
-                raise AssertionError(f"{method} {path}: {error.code} {error.read().decode()[:200]}") from None
+        ask(cls.admin, "DELETE", f"namespaces/{cls.namespace}?force=true", None, allow=(404, 405, 409, 412, 500))
 
     def run_client(self, *arguments):
         command = [sys.executable, HERE / "alpes_client.py", *arguments,
