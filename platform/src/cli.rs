@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::serve::Role;
 use crate::settings::{ServerFlags, Show};
 
 /// Business processes whose steps all happen or are all undone.
@@ -23,8 +24,8 @@ const STATUSES: &str = "Status: 0 done, 1 it failed or was refused, 2 the comman
 /// What the binary can do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Run the server (also what `alpes` alone does)
-    Serve(ServerFlags),
+    /// Run the server (also what `alpes` alone does); with --database and --broker one service, or those that are named
+    Serve(Serve),
     /// Show each setting, its value and where that comes from
     Config(Show),
     /// Make brands, campaigns and partners to look at, one saga of each outcome
@@ -67,6 +68,15 @@ pub enum Command {
         #[command(subcommand)]
         what: Bench,
     },
+}
+
+/// What the server is asked.
+#[derive(Debug, Args)]
+pub struct Serve {
+    /// Services to run over PostgreSQL and Apache Pulsar; none: all of them, or without --database and --broker everything from a file
+    pub roles: Vec<Role>,
+    #[command(flatten)]
+    pub flags: ServerFlags,
 }
 
 /// What can be measured.
@@ -190,7 +200,7 @@ mod tests {
         let Some(Command::Serve(serve)) = Cli::try_parse_from(["alpes", "serve", "--port", "0"]).unwrap().command else {
             panic!("serve is a command");
         };
-        let settings = serve.settings().unwrap();
+        let settings = serve.flags.settings().unwrap();
         assert_eq!((settings.port, settings.host.is_loopback(), settings.trust_network), (0, true, false));
         assert!(Cli::try_parse_from(["alpes", "--port", "1", "serve"]).is_err(), "which of the two is meant?");
         let wrong = Cli::try_parse_from(["alpes", "--workers", "65"]).unwrap_err().to_string();

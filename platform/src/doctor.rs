@@ -9,6 +9,8 @@ use crate::print::{self, Cell, Look, Table};
 use crate::settings::{EveryFlag, Settings};
 use crate::trouble::{Exit, Trouble};
 
+#[cfg(feature = "distributed")]
+mod distributed;
 mod machine;
 mod server;
 mod store;
@@ -102,6 +104,9 @@ fn look(asked: &Doctor, settings: &Settings) -> Result<Vec<Finding>, Trouble> {
         // Of another machine only the server can be asked.
         return Ok(server::tells(&Client::at(url, settings)));
     }
+    if settings.database.0.is_some() || settings.broker.0.is_some() {
+        return apart(settings);
+    }
     let holder = lock::holder(&settings.data)?;
     let mut findings = server::runs(settings, &holder);
     let process = match holder {
@@ -111,6 +116,16 @@ fn look(asked: &Doctor, settings: &Settings) -> Result<Vec<Finding>, Trouble> {
     findings.extend(machine::look(&settings.data, process));
     findings.extend(store::look(&settings.data, process.is_some(), asked.thorough, asked.deploy));
     Ok(findings)
+}
+
+#[cfg(feature = "distributed")]
+fn apart(settings: &Settings) -> Result<Vec<Finding>, Trouble> {
+    distributed::look(settings)
+}
+
+#[cfg(not(feature = "distributed"))]
+fn apart(_: &Settings) -> Result<Vec<Finding>, Trouble> {
+    Err(crate::serve::not_built())
 }
 
 /// Bytes, as people read them.

@@ -29,7 +29,7 @@ mod trouble;
 
 pub use trouble::{Exit, Trouble};
 
-use cli::{Cli, Command};
+use cli::{Cli, Command, Serve};
 use settings::Settings;
 
 /// The contexts of the server, in the order in which their partitions are taken.
@@ -51,11 +51,12 @@ pub fn main() -> ExitCode {
 }
 
 fn run(cli: Cli) -> Result<(), Trouble> {
-    match cli.command.unwrap_or(Command::Serve(cli.serve)) {
-        Command::Serve(flags) => {
-            let settings = flags.settings()?;
+    match cli.command.unwrap_or(Command::Serve(Serve { roles: Vec::new(), flags: cli.serve })) {
+        Command::Serve(Serve { roles, flags }) => {
+            let resolved = flags.resolved()?;
+            let settings = Settings::try_from(&resolved)?;
             log(&settings)?;
-            serve::run(&settings)
+            serve::run(&settings, &roles, resolved.is_set("port"))
         }
         Command::Config(asked) => settings::show(&asked),
         Command::Schema { topic } => schema::run(topic.as_deref()),

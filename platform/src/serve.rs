@@ -22,22 +22,34 @@ use crate::otlp::{Exporter, Exporting};
 use crate::settings::Settings;
 use crate::trouble::Trouble;
 
+#[cfg(feature = "distributed")]
+pub(crate) mod distributed;
+#[cfg(feature = "distributed")]
+mod door;
+mod role;
+
+pub use role::Role;
+
 /// Partitions of every context: a process alone needs no more.
 const PARTITIONS: u16 = 1;
 
 type Owner = JoinHandle<Result<(), Stop>>;
 
-/// Runs the server until a signal stops it.
+/// Runs the server until a signal stops it: everything over a file, or these roles over PostgreSQL and Apache Pulsar. `port_is_set`: the
+/// port was chosen, and is not the default.
 ///
 /// # Errors
 /// When it cannot start, or the store could no longer be written; one line says what to do.
-pub fn run(settings: &Settings) -> Result<(), Trouble> {
+pub fn run(settings: &Settings, roles: &[Role], port_is_set: bool) -> Result<(), Trouble> {
     let host = settings.host;
     if !is_own(host) && !settings.trust_network {
         return Err(Trouble::new(format!(
             "--host {host} can be reached by other machines, and whoever reaches this server may do everything: \
              leave it out, or add --trust-network if you trust that network"
         )));
+    }
+    if !roles.is_empty() || settings.database.0.is_some() || settings.broker.0.is_some() {
+        return apart(settings, roles, port_is_set);
     }
     let mut data = DataDirectory::take(&settings.data)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -65,6 +77,25 @@ pub fn run(settings: &Settings) -> Result<(), Trouble> {
         exporting.finish();
     }
     ended
+}
+
+#[cfg(feature = "distributed")]
+fn apart(settings: &Settings, roles: &[Role], port_is_set: bool) -> Result<(), Trouble> {
+    distributed::run(settings, roles, port_is_set)
+}
+
+#[cfg(not(feature = "distributed"))]
+fn apart(_: &Settings, _: &[Role], _: bool) -> Result<(), Trouble> {
+    Err(not_built())
+}
+
+/// Something was asked of a stack that is not in this build.
+#[cfg(not(feature = "distributed"))]
+pub(crate) fn not_built() -> Trouble {
+    Trouble::new(
+        "this build has neither PostgreSQL nor Apache Pulsar in it: build one with `cargo build --release --features distributed`, \
+         or leave out the contexts, --database and --broker to serve everything from a file",
+    )
 }
 
 /// Whether only programs of this machine reach that address.
@@ -182,7 +213,11 @@ fn greet(address: SocketAddr, store: &Path) {
          Stop  with Ctrl-C\n",
         store.display()
     );
-    // Whoever started it may have closed this end: that is no reason not to serve.
+    say(&text);
+}
+
+/// Says something to whoever started it, who may have closed this end: that is no reason not to serve.
+fn say(text: &str) {
     let mut out = std::io::stdout().lock();
     let _unread = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }

@@ -1,0 +1,222 @@
+//! `alpes serve CONTEXT…` over PostgreSQL and Apache Pulsar: a context's service, as many times as are wanted, or the edge before them.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bff::{Bff, Here, Home, Listening, Services};
+use seedwork::broker::pulsar::{self, Edge, Pulsar};
+use seedwork::clock::{Clock, SystemClock};
+use seedwork::executor::owner::{Bell, Handle, OnCrash};
+use seedwork::executor::{self, Executor};
+use seedwork::message::{Role as Topic, topic_schema};
+use seedwork::store::StoreError;
+use seedwork::store::postgres::{LeaseSettings, Leases, Postgres, Readers};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use super::door::{Asked, Remote};
+use super::{Owner, Role, Signals, broken, chance, limits, listen, say};
+use crate::settings::{Address, Settings};
+use crate::trouble::{Exit, Trouble};
+
+/// What one role runs.
+struct Running {
+    role: Role,
+    listening: Listening,
+    edge: Bff,
+    service: Option<Service>,
+}
+
+/// An owner of partitions of one context, and what keeps its leases.
+struct Service {
+    handle: Handle,
+    owner: Owner,
+    leases: Leases,
+}
+
+/// Serves these roles in this process until a signal stops it.
+pub(super) fn run(settings: &Settings, roles: &[Role], port_is_set: bool) -> Result<(), Trouble> {
+    let usage = |text: String| Trouble::new(text).exit(Exit::Usage);
+    let roles = if roles.is_empty() { &Role::ALL[..] } else { roles };
+    if roles.len() > 1 && port_is_set {
+        return Err(usage("--port is one port and there are several services: leave it out, or start each alone".to_owned()));
+    }
+    if !settings.partitions.is_power_of_two() {
+        return Err(usage(format!("--partitions {} is no power of two", settings.partitions)));
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(settings.workers)
+        .thread_name("http")
+        .enable_all()
+        .build()
+        .map_err(|error| Trouble::new(format!("cannot start the threads that speak HTTP ({error})")))?;
+    let mut running = Vec::new();
+    for role in roles {
+        let port = if port_is_set { settings.port } else { role.port() };
+        let listening = runtime.block_on(listen(SocketAddr::new(settings.host, port)))?;
+        running.push(start(settings, *role, listening, &runtime)?);
+    }
+    let ended = runtime.block_on(async {
+        let signals = Signals::listen()?;
+        for Running { role, listening, .. } in &running {
+            say(&format!("Alpes {} listens on http://{}\n", role.name(), listening.address));
+        }
+        attend(running, signals).await
+    });
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    ended
+}
+
+fn start(settings: &Settings, role: Role, listening: Listening, runtime: &tokio::runtime::Runtime) -> Result<Running, Trouble> {
+    let name = match &settings.replica.0 {
+        Some(name) => format!("{}-{}", role.name(), name.0),
+        None => format!("{}-{:016x}", role.name(), chance()?.bits()),
+    };
+    let broker = broker(settings, name)?;
+    let campaigns = campaign::Settings { opening_limit_major: settings.opening_limit };
+    let (service, home) = match role.context() {
+        None => (None, Home::Away(services(settings)?)),
+        Some(context) => {
+            let (service, here) = own(settings, context, campaigns, broker.clone())?;
+            (Some(service), Home::Here(here))
+        }
+    };
+    let door = door(broker, runtime)?;
+    let edge = Bff { door: Arc::new(door), home, clock: Box::new(SystemClock::default()), chance: chance()?, campaigns };
+    Ok(Running { role, listening, edge, service })
+}
+
+/// Where the broker is, as the settings say.
+pub(crate) fn broker(settings: &Settings, name: String) -> Result<pulsar::Settings, Trouble> {
+    let missing = "--broker is missing: the services speak over Apache Pulsar, for example --broker pulsar://127.0.0.1:6650";
+    let url = settings.broker.0.clone().ok_or_else(|| Trouble::new(missing).exit(Exit::Usage))?;
+    let mut broker = pulsar::Settings::new(url.0, name);
+    broker.token.clone_from(&settings.broker_token.0);
+    broker.admin = settings.broker_admin.0.as_ref().map(ToString::to_string);
+    broker.tenant.clone_from(&settings.broker_namespace.tenant);
+    broker.namespace.clone_from(&settings.broker_namespace.name);
+    broker.partitions = settings.partitions;
+    for context in bff::CONTEXTS {
+        for topic in [Topic::Command, Topic::Event, Topic::Reply] {
+            let schema = topic_schema(context, topic, wire::TABLES).to_string();
+            broker.schemas.insert(format!("{context}.{}", topic.topic()).into(), schema.into());
+        }
+    }
+    Ok(broker)
+}
+
+/// The database of a context, as the settings say.
+pub(crate) fn database(settings: &Settings, context: &str) -> Result<String, Trouble> {
+    let missing =
+        "--database is missing: each context has one, for example --database postgres://alpes@127.0.0.1/alpes_{context}";
+    let url = settings.database.0.as_ref().ok_or_else(|| Trouble::new(missing).exit(Exit::Usage))?;
+    Ok(url.of(context))
+}
+
+/// Opens the context's store and starts an owner, which takes the partitions whose leases it gets.
+fn own(
+    settings: &Settings,
+    context: &'static str,
+    campaigns: campaign::Settings,
+    broker: pulsar::Settings,
+) -> Result<(Service, Here), Trouble> {
+    let url = database(settings, context)?;
+    let unusable = |error: StoreError| Trouble::new(format!("the database of {context} cannot be used: {error}"));
+    let contexts: Vec<_> = crate::contexts(campaigns).into_iter().filter(|known| known.name() == context).collect();
+    let plans = bff::plans(&contexts);
+    let clock = SystemClock::default();
+    let epoch = u64::try_from(clock.now() / 1000).map_err(|_| Trouble::new("this machine's clock stands before 1970: set it"))?;
+    let executing = executor::Settings { partitions: settings.partitions, epoch };
+    let store = Postgres::connect(&url).map_err(unusable)?;
+    let replica = broker.name.clone();
+    let bell = Bell::default();
+    let ring = bell.clone();
+    let broker = Pulsar::connect(broker, move || ring.ring()).map_err(|trouble| Trouble::new(trouble.to_string()))?;
+    let opened = Executor::new(contexts, executing, Box::new(store), Box::new(broker), Box::new(clock), chance()?);
+    let executor = opened.map_err(unusable)?.limited(limits(settings));
+    let started = bell.start(executor, OnCrash::Again);
+    let (handle, owner) = started.map_err(|error| Trouble::new(format!("cannot start the owner's thread ({error})")))?;
+    let leases =
+        Leases::run(&url, context, &replica, settings.partitions, handle.clone(), LeaseSettings::default()).map_err(unusable)?;
+    let here = Here {
+        owner: handle.clone(),
+        read: Arc::new(Readers::new(&url).map_err(unusable)?),
+        plans,
+        stream: None,
+        files: Vec::new(),
+        only: Some(context),
+    };
+    Ok((Service { handle, owner, leases }, here))
+}
+
+/// A door over the broker.
+fn door(broker: pulsar::Settings, runtime: &tokio::runtime::Runtime) -> Result<Remote, Trouble> {
+    let asked = Arc::<Asked>::default();
+    let hearing = asked.clone();
+    let edge =
+        Edge::connect(broker, move |answered| hearing.hear(answered)).map_err(|trouble| Trouble::new(trouble.to_string()))?;
+    let answer_to: Arc<str> = edge.answer_to().into();
+    let edge = Arc::new(edge);
+    let send: super::door::Sender = Box::new(move |context, packet, hash| {
+        let edge = edge.clone();
+        Box::pin(async move { edge.send(&context, &packet, &hash).await })
+    });
+    Ok(Remote::new(asked, send, runtime.handle().clone(), answer_to))
+}
+
+/// Where the services are, as the settings say.
+fn services(settings: &Settings) -> Result<Services, Trouble> {
+    let at = |key: &str, address: &Address| match address.authority() {
+        Some(authority) => Ok(authority.to_owned()),
+        None => {
+            Err(Trouble::new(format!("{key} is {address}: it has to be a host and a port, without a path")).exit(Exit::Usage))
+        }
+    };
+    let addresses = [
+        ("campaign", at("services.campaign", &settings.services_campaign)?),
+        ("partner", at("services.partner", &settings.services_partner)?),
+        ("tracking", at("services.tracking", &settings.services_tracking)?),
+    ];
+    Services::new(addresses).map_err(|context| Trouble::new(format!("services.{context} names no server")).exit(Exit::Usage))
+}
+
+/// Serves until a signal comes; then lets requests finish, hands the partitions on, and ends the owners.
+async fn attend(running: Vec<Running>, mut signals: Signals) -> Result<(), Trouble> {
+    let (stop, stopping) = watch::channel(());
+    let (mut serving, mut owners, mut services) = (JoinSet::new(), JoinSet::new(), Vec::new());
+    for Running { listening, edge, service, .. } in running {
+        let mut stopping = stopping.clone();
+        serving.spawn(bff::serve(listening, edge.router(), async move {
+            // Told to stop, or nobody is left who could tell.
+            let _either = stopping.changed().await;
+        }));
+        if let Some(Service { handle, owner, leases }) = service {
+            owners.spawn_blocking(move || owner.join());
+            services.push((handle, leases));
+        }
+    }
+    tokio::select! {
+        Some(ended) = owners.join_next() => return Err(broken(ended)),
+        Some(_) = serving.join_next() => return Err(Trouble::new("a port was closed from outside: start again")),
+        () = signals.next() => {}
+    }
+    stop.send_replace(());
+    tokio::select! {
+        () = async { while serving.join_next().await.is_some() {} } => {}
+        () = signals.next() => tracing::warn!("told to stop a second time: requests in flight are not waited for"),
+    }
+    for (handle, leases) in services {
+        // Others may take the partitions at once, instead of when the leases run out.
+        if tokio::task::spawn_blocking(move || leases.stop()).await.is_err() {
+            tracing::error!("what keeps the leases had panicked");
+        }
+        handle.stop();
+    }
+    while let Some(ended) = owners.join_next().await {
+        if !matches!(ended, Ok(Ok(Ok(())))) {
+            return Err(broken(ended));
+        }
+    }
+    Ok(())
+}

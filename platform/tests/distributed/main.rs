@@ -1,0 +1,6 @@
+//! Whole stories over PostgreSQL and Apache Pulsar, a process for each service: over HTTP, on real servers.
+
+mod killed;
+mod shared;
+mod support;
+mod whole;

@@ -1,0 +1,222 @@
+//! The whole distributed stack on real servers: a process for each service, a database for each context, a namespace of its own.
+#![expect(clippy::disallowed_methods, reason = "tests of real processes wait in real time, with bounds")]
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpListener;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use seedwork::store::postgres;
+use seedwork::testing::servers;
+use serde_json::{Value, json};
+
+/// Nothing in these tests takes longer than this on a machine that works.
+pub const BOUND: Duration = Duration::from_secs(120);
+/// Partitions of each context.
+const PARTITIONS: &str = "4";
+/// The services, in the order in which they are started.
+pub const SERVICES: [&str; 4] = ["campaign", "partner", "tracking", "bff"];
+
+/// Asks again and again until there is an answer; with a bound.
+#[track_caller]
+pub fn until<T>(what: &str, mut answer: impl FnMut() -> Option<T>) -> T {
+    let from = Instant::now();
+    loop {
+        if let Some(answer) = answer() {
+            return answer;
+        }
+        assert!(from.elapsed() < BOUND, "after {BOUND:?} still not: {what}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// What was answered.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub json: Value,
+}
+
+/// Databases, a namespace, and the processes that run over them; gone when it goes.
+pub struct Stack {
+    server: String,
+    broker: String,
+    admin: String,
+    name: String,
+    ports: BTreeMap<&'static str, u16>,
+    processes: BTreeMap<String, Child>,
+    agent: ureq::Agent,
+}
+
+impl Stack {
+    /// Databases and a namespace, and nothing that runs yet. None, said loudly, when there are no servers.
+    pub fn find() -> Option<Stack> {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let (server, broker, admin) = (servers::postgres()?, servers::pulsar()?, servers::pulsar_admin()?);
+        let name = format!("walk_{}_{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        for context in bff::CONTEXTS {
+            postgres::statements(&server, &format!("CREATE DATABASE {name}_{context}")).expect("a database for the test");
+        }
+        let agent =
+            ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(Duration::from_secs(60))).build();
+        let stack = Stack {
+            server,
+            broker,
+            admin,
+            name,
+            ports: SERVICES.iter().map(|service| (*service, free_port())).collect(),
+            processes: BTreeMap::new(),
+            agent: agent.into(),
+        };
+        let made = stack.agent.put(stack.namespace()).send_empty().expect("the administration of the broker answers");
+        assert_eq!(made.status(), 204, "a namespace for the test");
+        Some(stack)
+    }
+
+    fn namespace(&self) -> String {
+        format!("{}/admin/v2/namespaces/public/{}", self.admin, self.name)
+    }
+
+    /// Starts every service and waits until each is ready.
+    pub fn all(mut self) -> Stack {
+        SERVICES.iter().for_each(|service| self.start(service));
+        self
+    }
+
+    /// Starts a service and waits until it listens.
+    pub fn start(&mut self, service: &'static str) {
+        self.start_replica(service, service, self.ports[service]);
+    }
+
+    /// Starts one more process of a service, under a name of its own and on a port of its own.
+    pub fn start_replica(&mut self, service: &'static str, name: &str, port: u16) {
+        let database = format!("{}/{}_{{context}}", self.server.rsplit_once('/').expect("a database in the URL").0, self.name);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_alpes"));
+        for (name, _) in std::env::vars_os() {
+            if name.to_str().is_some_and(|name| name.starts_with("ALPES_")) {
+                command.env_remove(name);
+            }
+        }
+        command.args(["serve", service, "--partitions", PARTITIONS, "--database", &database, "--broker", &self.broker]);
+        command.args(["--broker-admin", &self.admin, "--broker-namespace", &format!("public/{}", self.name)]);
+        command.args(["--port", &port.to_string()]);
+        if service == "bff" {
+            for context in bff::CONTEXTS {
+                command.arg(format!("--services-{context}=http://127.0.0.1:{}", self.ports[context]));
+            }
+        }
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("the binary starts");
+        let mut line = String::new();
+        let out = child.stdout.take().expect("its standard output");
+        BufReader::new(out).read_line(&mut line).expect("it says something");
+        assert!(line.contains("listens on"), "{service}: {line:?}");
+        self.processes.insert(name.to_owned(), child);
+    }
+
+    /// The process of this name.
+    pub fn process(&self, name: &str) -> u32 {
+        self.processes[name].id()
+    }
+
+    /// Kills a process at once (SIGKILL).
+    pub fn kill(&mut self, name: &str) {
+        let mut child = self.processes.remove(name).expect("it runs");
+        child.kill().expect("it can be killed");
+        child.wait().expect("it ends");
+    }
+
+    /// Sends a signal to a process.
+    pub fn signal(&self, name: &str, signal: &str) {
+        let pid = self.process(name).to_string();
+        let sent = Command::new("kill").args([signal, &pid]).status().expect("kill runs");
+        assert!(sent.success());
+    }
+
+    /// Tells a process to stop, and waits until it has: it has to say that all is well.
+    pub fn stop(&mut self, name: &str) {
+        self.signal(name, "-TERM");
+        let mut child = self.processes.remove(name).expect("it runs");
+        let status = child.wait().expect("it ends");
+        assert!(status.success(), "{name} ended with {status}");
+    }
+
+    pub fn url(&self, service: &str) -> String {
+        format!("http://127.0.0.1:{}", self.ports[service])
+    }
+
+    /// Asks a service.
+    pub fn get_at(&self, service: &str, path: &str) -> Answer {
+        answer(self.agent.get(format!("{}{path}", self.url(service))).call())
+    }
+
+    /// Asks the edge.
+    pub fn get(&self, path: &str) -> Answer {
+        self.get_at("bff", path)
+    }
+
+    /// Posts JSON to the edge, and waits so many seconds for the outcome.
+    pub fn post(&self, path: &str, wait: u32, body: &Value) -> Answer {
+        let request = self.agent.post(format!("{}{path}", self.url("bff"))).content_type("application/json");
+        let request = if wait > 0 { request.header("prefer", format!("wait={wait}")) } else { request };
+        answer(request.send(body.to_string()))
+    }
+
+    /// Waits until a saga of a campaign has ended, and says how.
+    #[track_caller]
+    pub fn ended(&self, campaign: &str) -> String {
+        until(&format!("the saga of {campaign} has ended"), || {
+            let told = self.get(&format!("/v1/sagas?context=campaign&key={campaign}"));
+            let status = told.json["items"][0]["status"].as_str()?.to_owned();
+            matches!(status.as_str(), "completed" | "undone").then_some(status)
+        })
+    }
+}
+
+fn answer(told: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> Answer {
+    match told {
+        Ok(mut response) => {
+            let status = response.status().as_u16();
+            let text = response.body_mut().read_to_string().unwrap_or_default();
+            Answer { status, json: serde_json::from_str(&text).unwrap_or(Value::String(text)) }
+        }
+        Err(error) => Answer { status: 0, json: Value::String(error.to_string()) },
+    }
+}
+
+fn free_port() -> u16 {
+    let socket = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
+    socket.local_addr().expect("its address").port()
+}
+
+impl Drop for Stack {
+    fn drop(&mut self) {
+        for child in self.processes.values_mut() {
+            // A process that was stopped does not hear that it should go.
+            let _gone = Command::new("kill").args(["-CONT", &child.id().to_string()]).status();
+            let _gone = child.kill();
+            let _gone = child.wait();
+        }
+        let mut troubles = Vec::new();
+        for context in bff::CONTEXTS {
+            let drop = format!("DROP DATABASE IF EXISTS {}_{context} WITH (FORCE)", self.name);
+            troubles.extend(postgres::statements(&self.server, &drop).err().map(|error| error.to_string()));
+        }
+        let gone = self.agent.delete(format!("{}?force=true", self.namespace())).call();
+        troubles.extend(gone.err().map(|error| error.to_string()));
+        for trouble in troubles {
+            let _said = writeln!(std::io::stderr(), "something of a test is left: {trouble}");
+        }
+    }
+}
+
+/// A campaign as `/v1` takes it: so many partners, each its own.
+pub fn campaign(id: &str, brand: &str, partners: usize) -> Value {
+    let people =
+        (1..=partners).map(|number| json!({"id": format!("p-{id}-{number}"), "kind": "influencer", "name": "Alice Doe"}));
+    json!({
+        "id": id, "name": "Moda", "brand": brand, "budget": {"amount": "10.00", "currency": "USD"},
+        "participants": people.collect::<Vec<_>>(),
+    })
+}
