@@ -41,12 +41,14 @@ deny:
 bench *args:
     cargo run --release -- bench sagas {{args}}
 
-# the simulated world over many seeds, and a minute of far too much load
-soak seeds="100000":
+# for hours: the simulated world over many seeds; a flood; everything killed in turn under load, PostgreSQL and Pulsar too (an hour)
+soak seeds="100000" seconds="3600":
     ALPES_SEEDS={{seeds}} cargo test --release -p walks --test bad_days
     ALPES_OVERLOAD_SECONDS=60 cargo test -p platform --test server overload
     cargo build --release
     scripts/soak --embedded --seconds 120 --every 5
+    cargo build --release -p platform --features distributed
+    scripts/soak --seconds {{seconds}}
 
 # what the build server runs
 ci:
