@@ -44,7 +44,7 @@ bench *args:
 # for hours: the simulated world over many seeds; a flood; everything killed in turn under load, PostgreSQL and Pulsar too (an hour)
 soak seeds="100000" seconds="3600":
     ALPES_SEEDS={{seeds}} cargo test --release -p walks --test bad_days
-    ALPES_OVERLOAD_SECONDS=60 cargo test -p platform --test server overload
+    ALPES_OVERLOAD_SECONDS=60 cargo test -p platform --test overload
     cargo build --release
     scripts/soak --embedded --seconds 120 --every 5
     cargo build --release -p platform --features distributed

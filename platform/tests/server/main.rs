@@ -13,7 +13,6 @@ mod killed;
 mod load;
 mod measured;
 mod otlp;
-mod overload;
 mod sagas;
 mod settings;
 mod started;
