@@ -63,8 +63,8 @@ impl Asked {
             commands.swept = since;
             commands.by_id.retain(|_, waiting| {
                 waiting.retain(|one| {
-                    let gone = one.listener.gone() || one.answered;
-                    since.saturating_sub(one.since) < OUTCOME_MAX && !(gone && !one.listener.waits())
+                    let waits = one.listener.waits() || !(one.answered || one.listener.gone());
+                    waits && since.saturating_sub(one.since) < OUTCOME_MAX
                 });
                 !waiting.is_empty()
             });
