@@ -1,3 +1,4 @@
+//! Leases between two owners, on a real PostgreSQL.
 #![expect(clippy::disallowed_methods, reason = "tests of what happens with time, between connections")]
 
 use std::thread::sleep;
