@@ -20,6 +20,8 @@ pub enum Command {
     Resend(Resend),
     /// Give up rows that a reader misses and that cannot be sent again: it goes on behind the gap, and they never take effect there
     Skip(Skip),
+    /// Begin a new epoch, after an older copy of the store was restored: from then on rows stand where none has stood before
+    NewEpoch(NewEpoch),
 }
 
 /// How they are listed.
@@ -91,6 +93,18 @@ pub struct Skip {
     yes: bool,
 }
 
+/// What begins anew.
+#[derive(Clone, Debug, Args)]
+pub struct NewEpoch {
+    #[command(flatten)]
+    ask: Ask,
+    /// The stream that ends: context/partition/epoch
+    stream: String,
+    /// Why; kept with the decision
+    #[arg(long)]
+    reason: String,
+}
+
 /// A stream, as the server tells it.
 #[derive(Deserialize)]
 struct Told {
@@ -148,6 +162,11 @@ struct Skipped {
     to: At,
 }
 
+#[derive(Deserialize)]
+struct Begun {
+    epoch: u64,
+}
+
 /// Does what is asked.
 ///
 /// # Errors
@@ -158,6 +177,7 @@ pub fn run(asked: &Command) -> Result<(), Trouble> {
         Command::Rows(rows) => rows.run(),
         Command::Resend(resend) => resend.run(),
         Command::Skip(skip) => skip.run(),
+        Command::NewEpoch(new) => new.run(),
     }
 }
 
@@ -232,6 +252,20 @@ impl Rows {
 impl Way {
     fn post(&self, verb: &str, body: &Value) -> Result<String, Trouble> {
         self.ask.client()?.post(&format!("{}/{verb}", path(&self.stream)?), body)
+    }
+}
+
+impl NewEpoch {
+    fn run(&self) -> Result<(), Trouble> {
+        let body = json!({"reason": self.reason});
+        let answer = self.ask.client()?.post(&format!("{}/new-epoch", path(&self.stream)?), &body)?;
+        if self.ask.json {
+            print::line(&answer);
+        } else {
+            let Begun { epoch } = understood(&answer)?;
+            print::line(&format!("epoch {epoch} has begun"));
+        }
+        Ok(())
     }
 }
 

@@ -110,6 +110,16 @@ pub trait Broker: Send {
     /// Asks the producer of a route, by an unlogged control message, to turn back to a mark.
     fn turn_back(&mut self, route: &Route, mark: Place0);
 
+    /// The last row of a partition's stream that lies on its context's own events topic; none when there is none, or when the topics are
+    /// the store's log. A store that does not know it is an older copy. Asked when a partition is taken, and may take a moment.
+    ///
+    /// # Errors
+    /// When the broker cannot be asked: the partition cannot be taken now.
+    fn last_sent(&mut self, partition: &Partition) -> StoreResult<Place0> {
+        let _ = partition;
+        Ok(None)
+    }
+
     /// Sends the first answer to a command, or its saga's outcome, to whoever asked: `to` is the `answer_to` of the command's envelope.
     /// Best effort and unlogged; never blocks. A broker in process has nobody elsewhere to tell.
     fn answer(&mut self, to: &str, answer: &Answered) {

@@ -21,6 +21,7 @@ use crate::store::{Destination, LogRow, Partition, Place, Route, Schema, StateTa
 mod alarms;
 mod answer;
 mod batch;
+mod epoch;
 mod flight;
 mod foreign;
 mod held;
@@ -263,9 +264,11 @@ impl Executor {
             return Ok(());
         };
         self.broker.took(partition, taken.fence);
+        let ahead = self.ahead(partition, fence, &taken)?;
         let now = self.clock.monotonic();
         self.held.retain(|held| held.partition != *partition);
         self.held.push(Held {
+            ahead,
             partition: partition.clone(),
             context,
             fence: taken.fence,
@@ -274,10 +277,13 @@ impl Executor {
             relay: Relay::new(partition, taken.relayed, taken.head, &taken.destinations, now),
             destinations: taken.destinations.into_iter().map(|(to, place)| (to, Mark { place, moved: false })).collect(),
             marks: taken.marks.iter().map(|(route, place)| (route.clone(), Mark { place: *place, moved: false })).collect(),
-            lanes: Lanes::of(taken.waiting),
+            lanes: Lanes::of(if ahead.is_none() { taken.waiting } else { Vec::new() }),
             gaps: BTreeMap::new(),
             paused: taken.paused.iter().cloned().collect(),
         });
+        if ahead.is_some() {
+            return Ok(());
+        }
         for saga in taken.running {
             let live = self.load_saga(&saga)?;
             if let Some(live) = live {

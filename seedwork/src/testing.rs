@@ -391,12 +391,15 @@ impl World {
         let result = Arc::new(Mutex::new(None));
         for node in 0..self.nodes.len() {
             let Some(executor) = self.nodes.get_mut(node).and_then(|node| node.executor.as_mut()) else { continue };
+            if !executor.decides(&operation) {
+                continue;
+            }
             let answered = Arc::new(Mutex::new(None));
             let told = answered.clone();
             executor.operate(operation.clone(), Box::new(move |answer| *lock(&told) = Some(answer)));
             while lock(&answered).is_none() && matches!(executor.turn(), Ok(true)) {}
             let mut result = lock(&result);
-            // Who does not hold it says so; what its owner says counts.
+            // Who has lost it in silence may say that it cannot; what its owner says counts.
             if !matches!(*result, Some(Ok(_) | Err(Undecided::Refused(_)))) {
                 *result = lock(&answered).take().or(result.take());
             }

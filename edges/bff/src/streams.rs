@@ -27,6 +27,7 @@ pub(crate) fn routes() -> Routes {
         .route("/v1/streams/{context}/{partition}/{epoch}", get(rows))
         .route("/v1/streams/{context}/{partition}/{epoch}/resend", post(resend))
         .route("/v1/streams/{context}/{partition}/{epoch}/skip", post(skip))
+        .route("/v1/streams/{context}/{partition}/{epoch}/new-epoch", post(new_epoch))
 }
 
 /// A stream's parts of a path, as they came.
@@ -181,6 +182,29 @@ async fn resend(State(edge): State<Shared>, Path(id): Parts, request: Request) -
     let decision = Decision::Resend { route, after: Place { epoch, position: after }, reason };
     match operate::decide(&edge, order.actor, decision).await? {
         Decided::Resent(first) => document(StatusCode::OK, &Resent { topic, partition, after, first: first.into() }),
+        _ => Err(Problem::internal()),
+    }
+}
+
+/// Why a new epoch begins.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, expecting = "an object")]
+struct NewEpoch {
+    reason: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Begun {
+    epoch: u64,
+}
+
+async fn new_epoch(State(edge): State<Shared>, Path(id): Parts, request: Request) -> Result<Response, Problem> {
+    let (_, order) = operate::order(&edge, request).await?;
+    let NewEpoch { reason } = body::json(&order.body)?;
+    let reason = operate::reason(reason)?;
+    let (partition, epoch) = known(&edge, &id).await?;
+    match operate::decide(&edge, order.actor, Decision::NewEpoch { partition, epoch, reason }).await? {
+        Decided::Epoch(epoch) => document(StatusCode::OK, &Begun { epoch }),
         _ => Err(Problem::internal()),
     }
 }

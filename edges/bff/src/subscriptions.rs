@@ -92,7 +92,7 @@ fn id_of(reader: &Partition, to: &Destination) -> String {
 
 impl<'a> Told<'a> {
     fn of(reading: &'a Reading, lags: &'a [Lag], pauses: &'a [Pause], backlogs: &'a [Backlog]) -> Told<'a> {
-        let Reading { reader, to, paused, gaps } = reading;
+        let Reading { reader, to, paused, gaps, ahead: _ } = reading;
         let lags = lags.iter().filter(|lag| lag.reader == *reader && lag.route.to == *to);
         let streams: Vec<Of<'_>> = lags
             .map(|lag| Of {

@@ -8,7 +8,7 @@ use crate::broker::Subscription;
 use crate::command::Refusal;
 use crate::message::{Packet, Role};
 use crate::saga::engine::Entry;
-use crate::store::{OperationWrite, PauseWrite, Place, Route, Table, WaitingHead, WaitingWrite};
+use crate::store::{OperationWrite, Partition, PauseWrite, Place, Route, Table, WaitingHead, WaitingWrite};
 use crate::work::{Alarm, Ended, Sent};
 
 /// What one batch has gathered so far.
@@ -32,6 +32,8 @@ pub(super) struct Batch {
     pub pauses: Vec<PauseWrite>,
     /// Routes to be read again from after a place, once the batch is committed.
     pub turned: Vec<(Route, Place)>,
+    /// Partitions that begin a new epoch.
+    pub begun: Vec<Partition>,
     /// Keys whose earlier input waits for what the store must fetch.
     pub held_back: BTreeSet<(usize, Box<str>)>,
     pub missing: BTreeSet<(Table, Box<str>)>,

@@ -33,7 +33,7 @@ enum Lost {
 impl Executor {
     /// Runs inputs as one batch. It is written beside the next one when there is something to run meanwhile, else at once.
     pub(super) fn batch(&mut self, inputs: Vec<Input>) -> Result<(), Stop> {
-        let alone = self.cautious > 0;
+        let cautious = self.cautious > 0;
         self.cautious = self.cautious.saturating_sub(inputs.len());
         let count = inputs.len();
         self.identity.begin();
@@ -62,6 +62,8 @@ impl Executor {
             return self.lose(error, before.into_iter().chain([flight]).collect());
         }
         let heard = self.broker.ahead(&flight.writes.log);
+        // A new epoch is on the disk before anything is read in it.
+        let alone = cautious || !flight.batch.begun.is_empty();
         if !alone && (heard || !self.heard.is_empty() || !self.asks.is_empty()) {
             self.store.start(flight.writes.clone());
             self.flight = Some(flight);

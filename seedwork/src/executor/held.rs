@@ -38,6 +38,8 @@ pub(super) struct Held {
     /// What an operator has told it not to read.
     pub paused: BTreeSet<Destination>,
     pub relay: Relay,
+    /// The last row of it that the broker holds, when the store does not know it: then it takes no input.
+    pub ahead: Place0,
 }
 
 impl Held {

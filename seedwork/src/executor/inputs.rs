@@ -21,7 +21,10 @@ impl Executor {
         if let Some((operation, answer)) = self.operations.pop_front() {
             let seed = self.chance.bits();
             match self.held.iter().position(|held| operation.is_for(held, self.settings.partitions)) {
-                Some(partition) => inputs.push(Input::Operation { operation, received, seed, partition, answer }),
+                Some(partition) => match self.says_behind(partition).filter(|_| !operation.begins_epoch()) {
+                    Some(why) => answer(Err(Undecided::Unavailable(why))),
+                    None => inputs.push(Input::Operation { operation, received, seed, partition, answer }),
+                },
                 None => answer(Err(Undecided::Unavailable("no partition of this process holds it".to_owned()))),
             }
         }
@@ -92,7 +95,13 @@ impl Executor {
                     let why = "an operator has paused the reading of these commands; try again later".to_owned();
                     ask.listener.first(&First::Unavailable(why));
                 }
-                Some(partition) => inputs.push(Input::Ask { ask, received, seed, partition }),
+                Some(partition) => match self.says_behind(partition) {
+                    Some(why) => {
+                        let mut ask = ask;
+                        ask.listener.first(&First::Unavailable(why));
+                    }
+                    None => inputs.push(Input::Ask { ask, received, seed, partition }),
+                },
                 None => {
                     let mut ask = ask;
                     let kind = &ask.packet.envelope.kind;

@@ -115,6 +115,15 @@ pub enum Decision {
         /// In the operator's words.
         reason: String,
     },
+    /// Begins a new epoch of a partition's stream: after an older copy of its store was restored, so that no place in it is used twice.
+    NewEpoch {
+        /// Whose.
+        partition: Partition,
+        /// The epoch that it ends.
+        epoch: u64,
+        /// In the operator's words.
+        reason: String,
+    },
     /// Gives a dead letter another body; it stays a dead letter until it is replayed.
     Edit {
         /// Where it waits.
@@ -144,6 +153,8 @@ pub enum Decided {
     Reads(bool),
     /// The first row that is sent again.
     Resent(Place),
+    /// The epoch that has begun.
+    Epoch(u64),
     /// A mark was moved.
     Skipped {
         /// From here; none: nothing had been taken.
@@ -174,7 +185,7 @@ impl From<Refusal> for Undecided {
 }
 
 impl Decision {
-    /// `retry`, `resolve`, `abort`, `replay`, `discard`, `edit`, `pause`, `resume`, `resend`, `skip`.
+    /// `retry`, `resolve`, `abort`, `replay`, `discard`, `edit`, `pause`, `resume`, `resend`, `skip`, `new-epoch`.
     pub fn as_str(&self) -> &'static str {
         match self {
             Decision::Retry { .. } => "retry",
@@ -187,6 +198,7 @@ impl Decision {
             Decision::Resume { .. } => "resume",
             Decision::Resend { .. } => "resend",
             Decision::Skip { .. } => "skip",
+            Decision::NewEpoch { .. } => "new-epoch",
         }
     }
 
@@ -205,6 +217,7 @@ impl Decision {
             }
             Decision::Resend { route, after, .. } => format!("{}/{}", route.from, after.epoch),
             Decision::Skip { route, epoch, .. } => format!("{}/{epoch}", route.from),
+            Decision::NewEpoch { partition, epoch, .. } => format!("{partition}/{epoch}"),
         }
     }
 
@@ -219,17 +232,23 @@ impl Decision {
             | Decision::Abort { reason, .. }
             | Decision::Discard { reason, .. }
             | Decision::Pause { reason, .. }
-            | Decision::Skip { reason, .. } => Some(reason),
+            | Decision::Skip { reason, .. }
+            | Decision::NewEpoch { reason, .. } => Some(reason),
         }
     }
 }
 
 impl Operation {
+    pub(super) fn begins_epoch(&self) -> bool {
+        matches!(self.decision, Decision::NewEpoch { .. })
+    }
+
     pub(super) fn is_for(&self, held: &super::Held, partitions: u16) -> bool {
         match &self.decision {
-            Decision::Replay { partition, .. } | Decision::Discard { partition, .. } | Decision::Edit { partition, .. } => {
-                held.partition == *partition
-            }
+            Decision::Replay { partition, .. }
+            | Decision::Discard { partition, .. }
+            | Decision::Edit { partition, .. }
+            | Decision::NewEpoch { partition, .. } => held.partition == *partition,
             Decision::Pause { reader, .. } | Decision::Resume { reader, .. } | Decision::Skip { reader, .. } => {
                 held.partition == *reader
             }
@@ -261,6 +280,11 @@ impl Executor {
         self.operations.push_back((operation, answer));
     }
 
+    /// Whether it holds what a decision is about.
+    pub(crate) fn decides(&self, operation: &Operation) -> bool {
+        self.held.iter().any(|held| operation.is_for(held, self.settings.partitions))
+    }
+
     pub(super) fn operation_input(
         &mut self,
         operation: Operation,
@@ -287,6 +311,7 @@ impl Executor {
             Decision::Resume { to, .. } => Step::Answer(self.pause(to, None, partition, batch)),
             Decision::Resend { route, after, .. } => Step::Answer(self.resend(route, *after, partition, batch)?),
             Decision::Skip { route, epoch, .. } => Step::Answer(self.skip(route, *epoch, partition, batch)),
+            Decision::NewEpoch { epoch, .. } => Step::Answer(self.new_epoch(*epoch, received, partition, batch)),
         };
         let Step::Answer(result) = step else {
             return Ok(Some(Input::Operation { operation, received, seed, partition, answer }));
@@ -341,6 +366,7 @@ impl Decided {
                 serde_json::json!({"letters": ids})
             }
             Decided::Reads(reads) => serde_json::json!({"reads": reads}),
+            Decided::Epoch(epoch) => serde_json::json!({"epoch": epoch}),
             Decided::Resent(first) => serde_json::json!({"first": first.position}),
             Decided::Skipped { from, to } => {
                 let place = |place: &Place| serde_json::json!({"epoch": place.epoch, "position": place.position});

@@ -248,5 +248,6 @@ impl Executor {
         for (answer, result) in batch.replies {
             answer(result);
         }
+        self.begun(batch.begun);
     }
 }

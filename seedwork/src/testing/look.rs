@@ -80,6 +80,32 @@ impl World {
         }
     }
 
+    /// Copies a context's store into a file, as a backup does.
+    ///
+    /// # Panics
+    /// When the file cannot be written, or is there already.
+    pub fn dump(&mut self, context: &str, file: &std::path::Path) {
+        if let Some(node) = self.nodes.iter().find(|node| node.contexts.contains(&context)) {
+            let sql = format!("VACUUM INTO '{}'", file.display());
+            lock(&node.store).damage(&sql).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+        }
+    }
+
+    /// Kills every process of a context, puts such a copy in its store's place, and starts them again.
+    ///
+    /// # Panics
+    /// When the file is no store.
+    pub fn restore(&mut self, context: &str, file: &std::path::Path) {
+        let nodes: Vec<usize> = (0..self.nodes.len()).filter(|node| self.nodes[*node].contexts.contains(&context)).collect();
+        for (first, node) in nodes.iter().zip(0..) {
+            if node == 0 {
+                let copy = Sqlite::open(file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+                *lock(&self.nodes[*first].store) = copy;
+            }
+        }
+        nodes.into_iter().for_each(|node| self.restart(node));
+    }
+
     /// The same query in every store.
     ///
     /// # Panics

@@ -9,7 +9,7 @@ use crate::broker::{Broker, Foreign, Heard, Subscription, Taken};
 use crate::clock::Chance;
 use crate::executor::Answered;
 use crate::message::{Envelope, Packet};
-use crate::store::{Destination, LogRow, Place, Place0, Route, Store, StoreResult};
+use crate::store::{Destination, LogRow, Partition, Place, Place0, Route, Store, StoreResult};
 
 /// Once in how many times each fault happens; 0 is never.
 #[derive(Clone, Copy, Debug, Default)]
@@ -256,6 +256,17 @@ impl Broker for Door {
         }
     }
 
+    fn last_sent(&mut self, partition: &Partition) -> StoreResult<Place0> {
+        let sim = lock(&self.sim);
+        let events = format!("{}.events", partition.context);
+        let own = sim.topics.iter().filter(|(to, _)| *to.topic == *events).flat_map(|(_, carried)| carried);
+        let of = |carried: &Carried| match carried {
+            Carried::Row(row) if row.route.from == *partition => Some(row.place),
+            Carried::Row(_) | Carried::Foreign(_) => None,
+        };
+        Ok(own.filter_map(of).max())
+    }
+
     fn answer(&mut self, to: &str, answer: &Answered) {
         let mut sim = lock(&self.sim);
         let faults = sim.faults;
@@ -269,7 +280,6 @@ impl Broker for Door {
 mod tests {
     use super::*;
     use crate::broker::contract::{self, Subject};
-    use crate::store::Partition;
 
     /// A new process each time, as a restart in a world is.
     struct Simulated(Arc<Mutex<Sim>>, BrokerFaults);

@@ -56,6 +56,10 @@ fn operations() -> Vec<Operation> {
             )
             .answers(200, "Skipped", "The mark is moved.")
             .quiet(409),
+        stream(decide("/v1/streams/{context}/{partition}/{epoch}/new-epoch", "beginEpoch", "Begin a new epoch"))
+            .says("After an older copy of the store was restored: from now on rows stand where none has stood before.")
+            .takes("Must", true, &[("with a reason", json!({"reason": "the backup of yesterday was restored"}))])
+            .answers(200, "Begun", "It has begun."),
     ]
 }
 
@@ -132,6 +136,7 @@ fn schemas() -> Vec<(&'static str, Value)> {
             "Resent",
             object(json!({"topic": any_text(), "partition": number(0), "after": number(0), "first": of("Place")}), json!({})),
         ),
+        ("Begun", object(json!({"epoch": number(1)}), json!({}))),
         ("Skip", object(json!({"reader": any_text(), "topic": any_text(), "reason": reason()}), json!({"partition": number(0)}))),
         (
             "Skipped",

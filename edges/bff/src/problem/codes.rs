@@ -97,6 +97,7 @@ pub(crate) const CODES: &[Code] = &[
     code("field-twice", "The body has a member twice.", MEND),
     code("field-unknown", "The body has a member that nobody knows; it may be misspelled.", MEND),
     code("header-invalid", "A header cannot be meant as it is, or is there more than once.", MEND),
+    code("epoch-ended", "The stream's epoch is over: another has begun.", LOOK),
     code("headers-too-large", "The headers are too many, or too long together.", "Leave out those that this server needs not."),
     code("id-invalid", "An id has 1 to 64 characters of `A-Z a-z 0-9 . _ : -`; composed ones join ids with `~`.", MEND),
     code(

@@ -122,6 +122,13 @@ async fn a_stream_is_listed_read_in_pages_and_sent_again() {
     {
         assert_eq!(no(&edge.post(&format!("{path}/resend"), body.to_owned()).await), why, "{body}");
     }
+    let anew = || json!({"reason": "yesterday's backup was restored"}).to_string();
+    let begun = edge.post(&format!("{path}/new-epoch"), anew()).await;
+    assert!(begun.status.as_u16() == 200 && begun.json["epoch"].as_u64() > Some(1), "{}", begun.json);
+    assert_eq!(no(&edge.post(&format!("{path}/new-epoch"), anew()).await), (409, "epoch-ended", ""));
+    assert_eq!(no(&edge.post(&format!("{path}/new-epoch"), "{}").await), (422, "reason-missing", "reason"));
+    let next = edge.wait("/v1/campaigns", campaign("c-2", &["p-1"]).to_string()).await;
+    assert_eq!((next.status.as_u16(), &next.json["status"]), (201, &json!("completed")), "{}", next.json);
     for unknown in ["campaign/0/2", "campaign/1/1", "nobody/0/1", "campaign/x/1", "campaign/0/x"] {
         assert_eq!(no(&edge.get(&format!("/v1/streams/{unknown}")).await), (404, "unknown", ""), "{unknown}");
         assert_eq!(no(&edge.post(&format!("/v1/streams/{unknown}/resend"), to(0)).await), (404, "unknown", ""), "{unknown}");

@@ -20,6 +20,9 @@ pub struct Reading {
     pub to: Destination,
     /// Whether an operator has paused it.
     pub paused: bool,
+    /// The last row of the reader's own stream that the broker holds, when its store does not know it: an older copy was restored, and
+    /// nothing is read before an operator has begun a new epoch.
+    pub ahead: Place0,
     /// The routes on which rows are missing: the mark, and the row that it should have been moved to before.
     pub gaps: Vec<(Route, Place0, Place0)>,
 }
@@ -32,7 +35,7 @@ impl Executor {
                 let gaps = held.gaps.iter().filter(|(route, _)| route.to == to);
                 let gaps =
                     gaps.map(|(route, gap)| (route.clone(), held.marks.get(route).map(|mark| mark.place), gap.wants)).collect();
-                Reading { reader: held.partition.clone(), paused: held.paused.contains(&to), to, gaps }
+                Reading { reader: held.partition.clone(), paused: held.paused.contains(&to), to, ahead: held.ahead, gaps }
             };
             self.hears(held.context, held.partition.number).into_iter().map(reading).collect::<Vec<_>>()
         };
