@@ -112,9 +112,13 @@ impl Sim {
 
     /// Puts a message on a topic as whoever is no owner does. Its id is its place there.
     pub fn put(&mut self, to: &Destination, raw: &[u8], hash: Option<Box<str>>) {
+        // What is kept back is so on its own route: it holds up nobody else's.
+        let next = self.readers.iter().filter(|(subscription, _)| subscription.to == *to).map(|(_, reader)| reader.next).max();
+        let known = self.topics.get(to).map_or(&[][..], Vec::as_slice);
+        let kept = (next.unwrap_or(0)..known.len()).find(|at| known.get(*at).is_some_and(|carried| self.keeps(carried)));
         let topic = self.topics.entry(to.clone()).or_default();
         let id = format!("{}:{}", to.partition, topic.len()).into();
-        topic.push(Carried::Foreign(Foreign { id, raw: raw.into(), hash }));
+        topic.insert(kept.unwrap_or(topic.len()), Carried::Foreign(Foreign { id, raw: raw.into(), hash }));
     }
 
     /// An edge sends a command: perhaps not at all, twice, or to a partition of so many that is not its key's.
