@@ -35,7 +35,7 @@ COPY --from=build /out/alpes /usr/local/bin/alpes
 COPY --from=build /out/licenses /licenses
 USER 65532:65532
 # The services keep nothing here; who runs the embedded stack in a container mounts a volume and names it with --data.
-WORKDIR /home/nonroot
+WORKDIR /data
 # Inside a container the process is reached over the container's network only, and who is on it is for them to say who start it: compose.yaml and
 # deploy/kubernetes say in words that it is trusted (ALPES_TRUST_NETWORK); without that this image answers on its own loopback only.
 EXPOSE 8000

@@ -1,5 +1,5 @@
-//! How long a batch takes in PostgreSQL. Prints; run it alone: `cargo test -p seedwork --features distributed --test postgres_speed --
-//! --ignored --nocapture`.
+//! How long a batch takes in PostgreSQL: `ALPES_TEST_MEASURE=1 cargo test -p seedwork --features distributed --test postgres_speed --
+//! --nocapture`.
 #![cfg(feature = "distributed")]
 
 use std::sync::Arc;
@@ -61,8 +61,10 @@ fn batch(fence: u64, number: u64) -> Writes {
 }
 
 #[test]
-#[ignore = "measures"]
 fn a_batch_of_64_inputs() {
+    if std::env::var_os("ALPES_TEST_MEASURE").is_none() {
+        return eprintln!("SKIPPED: figures of the store, with ALPES_TEST_MEASURE=1");
+    }
     let Some(mut databases) = Databases::find() else { return };
     let mut store = Postgres::connect(&databases.make()).unwrap();
     store.open(&Schema { states: vec![StateTable::plain("lot_car")], epoch: EPOCH }).unwrap();

@@ -15,6 +15,7 @@ use tokio::task::JoinHandle;
 use super::{Broker, Heard, Subscription, Taken};
 use crate::clock::Chance;
 use crate::executor::Answered;
+use crate::message::Role;
 use crate::store::{Destination, LogRow, Partition, Place, Place0, Route, Store, StoreError, StoreResult};
 
 mod ear;
@@ -248,6 +249,12 @@ impl Broker for Pulsar {
 
     fn turn_back(&mut self, route: &Route, mark: Place0) {
         self.post.send(self.settings.control(&route.from), rows::turn_text(route, mark).into_bytes());
+    }
+
+    fn last_sent(&mut self, partition: &Partition) -> StoreResult<Place0> {
+        let topic = format!("{}.{}", partition.context, Role::Event.topic()).into();
+        let last = self.last_of(&Destination { topic, partition: partition.number })?;
+        Ok(last.filter(|(from, _)| from == partition).map(|(_, place)| place))
     }
 
     fn answer(&mut self, to: &str, answer: &Answered) {
