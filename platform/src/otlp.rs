@@ -82,8 +82,8 @@ impl Exporter {
         }
     }
 
-    /// A tap that exports what is committed, and shows it to another.
-    pub fn beside(&self, other: Box<dyn Tap>) -> Box<dyn Tap> {
+    /// A tap that exports what is committed, and shows it to another, if there is one.
+    pub fn beside(&self, other: Option<Box<dyn Tap>>) -> Box<dyn Tap> {
         Box::new(Tapped { exporter: self.clone(), other })
     }
 }
@@ -97,12 +97,14 @@ impl Exporting {
 
 struct Tapped {
     exporter: Exporter,
-    other: Box<dyn Tap>,
+    other: Option<Box<dyn Tap>>,
 }
 
 impl Tap for Tapped {
     fn committed(&mut self, rows: &[LogRow]) {
-        self.other.committed(rows);
+        if let Some(other) = &mut self.other {
+            other.committed(rows);
+        }
         let said = |row: &LogRow| {
             let packet = row.packet.clone().filter(|packet| packet.envelope.trace.is_some())?;
             Some(Said { packet, topic: row.route.to.topic.clone(), times: row.times })

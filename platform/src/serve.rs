@@ -149,7 +149,7 @@ pub(crate) fn own(
     }
     let stream = Stream::new(executor.heads());
     executor.tap(match exporter {
-        Some(exporter) => exporter.beside(stream.tap()),
+        Some(exporter) => exporter.beside(Some(stream.tap())),
         None => stream.tap(),
     });
     let started = Bell::default().start(executor, OnCrash::End);

@@ -16,7 +16,8 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::door::{Asked, Remote};
-use super::{Owner, Role, Signals, broken, chance, limits, listen, say};
+use super::{Owner, Role, Signals, broken, chance, export, limits, listen, say};
+use crate::otlp::Exporter;
 use crate::settings::{Address, Settings};
 use crate::trouble::{Exit, Trouble};
 
@@ -51,24 +52,34 @@ pub(super) fn run(settings: &Settings, roles: &[Role], port_is_set: bool) -> Res
         .enable_all()
         .build()
         .map_err(|error| Trouble::new(format!("cannot start the threads that speak HTTP ({error})")))?;
+    let (exporter, exporting) = export(settings)?.unzip();
     let mut running = Vec::new();
     for role in roles {
         let port = if port_is_set { settings.port } else { role.port() };
-        let listening = runtime.block_on(listen(SocketAddr::new(settings.host, port)))?;
-        running.push(start(settings, *role, listening, &runtime)?);
+        let listening = runtime.block_on(listen(SocketAddr::new(settings.host, port)))?.at_most(settings.connections);
+        running.push(start(settings, *role, listening, exporter.as_ref(), &runtime)?);
     }
     let ended = runtime.block_on(async {
         let signals = Signals::listen()?;
         for Running { role, listening, .. } in &running {
             say(&format!("Alpes {} listens on http://{}\n", role.name(), listening.address));
         }
-        attend(running, signals).await
+        attend(running, exporter, signals).await
     });
     runtime.shutdown_timeout(Duration::from_secs(1));
+    if let Some(exporting) = exporting {
+        exporting.finish();
+    }
     ended
 }
 
-fn start(settings: &Settings, role: Role, listening: Listening, runtime: &tokio::runtime::Runtime) -> Result<Running, Trouble> {
+fn start(
+    settings: &Settings,
+    role: Role,
+    listening: Listening,
+    exporter: Option<&Exporter>,
+    runtime: &tokio::runtime::Runtime,
+) -> Result<Running, Trouble> {
     let name = match &settings.replica.0 {
         Some(name) => format!("{}-{}", role.name(), name.0),
         None => format!("{}-{:016x}", role.name(), chance()?.bits()),
@@ -78,7 +89,7 @@ fn start(settings: &Settings, role: Role, listening: Listening, runtime: &tokio:
     let (service, home) = match role.context() {
         None => (None, Home::Away(services(settings)?)),
         Some(context) => {
-            let (service, here) = own(settings, context, campaigns, broker.clone())?;
+            let (service, here) = own(settings, context, campaigns, broker.clone(), exporter)?;
             (Some(service), Home::Here(here))
         }
     };
@@ -120,6 +131,7 @@ fn own(
     context: &'static str,
     campaigns: campaign::Settings,
     broker: pulsar::Settings,
+    exporter: Option<&Exporter>,
 ) -> Result<(Service, Here), Trouble> {
     let url = database(settings, context)?;
     let unusable = |error: StoreError| Trouble::new(format!("the database of {context} cannot be used: {error}"));
@@ -134,7 +146,10 @@ fn own(
     let ring = bell.clone();
     let broker = Pulsar::connect(broker, move || ring.ring()).map_err(|trouble| Trouble::new(trouble.to_string()))?;
     let opened = Executor::new(contexts, executing, Box::new(store), Box::new(broker), Box::new(clock), chance()?);
-    let executor = opened.map_err(unusable)?.limited(limits(settings));
+    let mut executor = opened.map_err(unusable)?.limited(limits(settings));
+    if let Some(exporter) = exporter {
+        executor.tap(exporter.beside(None));
+    }
     let started = bell.start(executor, OnCrash::Again);
     let (handle, owner) = started.map_err(|error| Trouble::new(format!("cannot start the owner's thread ({error})")))?;
     let leases =
@@ -182,12 +197,13 @@ fn services(settings: &Settings) -> Result<Services, Trouble> {
 }
 
 /// Serves until a signal comes; then lets requests finish, hands the partitions on, and ends the owners.
-async fn attend(running: Vec<Running>, mut signals: Signals) -> Result<(), Trouble> {
+async fn attend(running: Vec<Running>, exporter: Option<Exporter>, mut signals: Signals) -> Result<(), Trouble> {
     let (stop, stopping) = watch::channel(());
+    let spans = exporter.map(|exporter| Arc::new(move |span| exporter.request(span)) as bff::Spans);
     let (mut serving, mut owners, mut services) = (JoinSet::new(), JoinSet::new(), Vec::new());
     for Running { listening, edge, service, .. } in running {
         let mut stopping = stopping.clone();
-        serving.spawn(bff::serve(listening, edge.router(), async move {
+        serving.spawn(bff::serve(listening, edge.traced(spans.clone()), async move {
             // Told to stop, or nobody is left who could tell.
             let _either = stopping.changed().await;
         }));
