@@ -52,12 +52,7 @@ pub fn run(settings: &Settings, roles: &[Role], port_is_set: bool) -> Result<(),
         return apart(settings, roles, port_is_set);
     }
     let mut data = DataDirectory::take(&settings.data)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(settings.workers)
-        .thread_name("http")
-        .enable_all()
-        .build()
-        .map_err(|error| Trouble::new(format!("cannot start the threads that speak HTTP ({error})")))?;
+    let runtime = runtime(settings)?;
     let listening = runtime.block_on(listen(SocketAddr::new(host, settings.port)))?.at_most(settings.connections);
     data.announce(listening.address)?;
     let store = data.store();
@@ -96,6 +91,16 @@ pub(crate) fn not_built() -> Trouble {
         "this build has neither PostgreSQL nor Apache Pulsar in it: build one with `cargo build --release --features distributed`, \
          or leave out the contexts, --database and --broker to serve everything from a file",
     )
+}
+
+/// The threads that speak HTTP.
+fn runtime(settings: &Settings) -> Result<tokio::runtime::Runtime, Trouble> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(settings.workers)
+        .thread_name("http")
+        .enable_all()
+        .build()
+        .map_err(|error| Trouble::new(format!("cannot start the threads that speak HTTP ({error})")))
 }
 
 /// Whether only programs of this machine reach that address.

@@ -16,7 +16,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::door::{Asked, Remote};
-use super::{Owner, Role, Signals, broken, chance, export, limits, listen, say};
+use super::{Owner, Role, Signals, broken, chance, export, limits, listen, runtime, say};
 use crate::otlp::Exporter;
 use crate::settings::{Address, Settings};
 use crate::trouble::{Exit, Trouble};
@@ -46,12 +46,7 @@ pub(super) fn run(settings: &Settings, roles: &[Role], port_is_set: bool) -> Res
     if !settings.partitions.is_power_of_two() {
         return Err(usage(format!("--partitions {} is no power of two", settings.partitions)));
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(settings.workers)
-        .thread_name("http")
-        .enable_all()
-        .build()
-        .map_err(|error| Trouble::new(format!("cannot start the threads that speak HTTP ({error})")))?;
+    let runtime = runtime(settings)?;
     let (exporter, exporting) = export(settings)?.unzip();
     let mut running = Vec::new();
     for role in roles {
