@@ -46,6 +46,12 @@ pub(super) fn run(settings: &Settings, roles: &[Role], port_is_set: bool) -> Res
     if !settings.partitions.is_power_of_two() {
         return Err(usage(format!("--partitions {} is no power of two", settings.partitions)));
     }
+    let contexts = roles.iter().filter(|role| role.context().is_some()).count();
+    if contexts > 1 && settings.database.0.as_ref().is_some_and(|url| !url.is_for_each()) {
+        return Err(usage(
+            "--database names one database and there are several contexts: write {context} where its name differs".to_owned(),
+        ));
+    }
     let runtime = runtime(settings)?;
     let (exporter, exporting) = export(settings)?.unzip();
     let mut running = Vec::new();

@@ -14,8 +14,10 @@ use seedwork::message::Packet;
 
 /// How long somebody may wait for the outcome of a saga: longer than any request.
 const OUTCOME_MAX: Duration = Duration::from_secs(600);
-/// How often those are forgotten who no longer wait.
+/// How often those are forgotten who no longer wait …
 const SWEEP: Duration = Duration::from_secs(5);
+/// … and how often when there is no room for more: while a service is away, nobody else makes some.
+const SWEEP_FULL: Duration = Duration::from_millis(100);
 
 type Sending = Pin<Box<dyn Future<Output = Result<(), NotSent>> + Send>>;
 
@@ -40,7 +42,25 @@ pub(super) struct Asked {
 #[derive(Default)]
 struct Commands {
     by_id: BTreeMap<Arc<str>, Vec<Waiting>>,
-    swept: Duration,
+    swept: Option<Duration>,
+}
+
+impl Commands {
+    /// Forgets those who no longer wait, now and then.
+    fn sweep(&mut self, now: Duration) {
+        let apart = if self.by_id.len() < CAPACITY { SWEEP } else { SWEEP_FULL };
+        if self.swept.is_some_and(|swept| now.saturating_sub(swept) < apart) {
+            return;
+        }
+        self.swept = Some(now);
+        self.by_id.retain(|_, waiting| {
+            waiting.retain(|one| {
+                let waits = one.listener.waits() || !(one.answered || one.listener.gone());
+                waits && now.saturating_sub(one.since) < OUTCOME_MAX
+            });
+            !waiting.is_empty()
+        });
+    }
 }
 
 struct Waiting {
@@ -58,18 +78,7 @@ impl Asked {
 
     fn add(&self, id: Arc<str>, listener: Box<dyn Listener>) {
         let since = self.clock.monotonic();
-        let mut commands = self.commands();
-        if since.saturating_sub(commands.swept) >= SWEEP {
-            commands.swept = since;
-            commands.by_id.retain(|_, waiting| {
-                waiting.retain(|one| {
-                    let waits = one.listener.waits() || !(one.answered || one.listener.gone());
-                    waits && since.saturating_sub(one.since) < OUTCOME_MAX
-                });
-                !waiting.is_empty()
-            });
-        }
-        commands.by_id.entry(id).or_default().push(Waiting { listener, durable: false, answered: false, since });
+        self.commands().by_id.entry(id).or_default().push(Waiting { listener, durable: false, answered: false, since });
     }
 
     /// An answer has come; those who wait for it hear it.
@@ -125,7 +134,10 @@ impl Remote {
 
 impl Door for Remote {
     fn has_room(&self) -> bool {
-        self.asked.commands().by_id.len() < CAPACITY
+        let now = self.asked.clock.monotonic();
+        let mut commands = self.asked.commands();
+        commands.sweep(now);
+        commands.by_id.len() < CAPACITY
     }
 
     fn ask(&self, ask: Ask) -> Result<(), Busy> {
@@ -165,6 +177,7 @@ mod tests {
         firsts: Arc<Mutex<Vec<First>>>,
         outcomes: Arc<Mutex<Vec<Outcome>>>,
         waits: Arc<AtomicBool>,
+        gone: Arc<AtomicBool>,
     }
 
     impl Listener for Ear {
@@ -176,6 +189,9 @@ mod tests {
         }
         fn waits(&self) -> bool {
             self.waits.load(Ordering::Relaxed)
+        }
+        fn gone(&self) -> bool {
+            self.gone.load(Ordering::Relaxed)
         }
     }
 
@@ -237,6 +253,21 @@ mod tests {
             asked.hear(ended("a"));
         }
         assert_eq!((waits.outcomes.lock().unwrap().len(), not.outcomes.lock().unwrap().len()), (1, 0));
+        assert!(asked.commands().by_id.is_empty());
+    }
+
+    #[tokio::test]
+    async fn whoever_left_without_an_answer_takes_no_room_while_a_service_is_away() {
+        let (door, asked) = door(Ok(())).await;
+        let ear = Ear::default();
+        for number in 0..CAPACITY {
+            door.ask(ask(&format!("c-{number}"), &ear)).unwrap();
+        }
+        asked.commands().swept = None;
+        assert!(!door.has_room() && door.ask(ask("more", &ear)).is_err(), "all of them still wait");
+        ear.gone.store(true, Ordering::Relaxed);
+        asked.commands().swept = None;
+        assert!(door.has_room());
         assert!(asked.commands().by_id.is_empty());
     }
 
