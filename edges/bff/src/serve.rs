@@ -16,7 +16,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tower::Service;
 
@@ -31,6 +31,9 @@ const HEAD_MAX_BYTES: usize = 128 << 10;
 /// What is said to one connection too many, whatever it asks.
 const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/problem+json\r\nretry-after: 1\r\nconnection: close\r\n\
     content-length: 108\r\n\r\n{\"type\":\"/problems/busy\",\"title\":\"Busy\",\"status\":503,\"code\":\"busy\",\"detail\":\"too many connections are open\"}";
+/// Connections that may wait to be accepted; the system may allow fewer. One that finds no place is tried again by its client's system, later
+/// each time, up to half a minute.
+const BACKLOG: u32 = 4096;
 /// Connections too many of which it is waited, for a moment, until their client has read that.
 const TURNED_AWAY_MAX: usize = 256;
 /// How long.
@@ -53,7 +56,12 @@ impl Listening {
     /// # Errors
     /// When the address is taken, or is none of this machine.
     pub async fn on(address: SocketAddr) -> io::Result<Listening> {
-        Listening::over(TcpListener::bind(address).await?)
+        let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        // A port that was in use a moment ago may be taken again; elsewhere this would let two programs share one.
+        #[cfg(unix)]
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        Listening::over(socket.listen(BACKLOG)?)
     }
 
     /// Takes a socket that listens already.
