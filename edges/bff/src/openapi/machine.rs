@@ -58,7 +58,7 @@ fn operations() -> Vec<Operation> {
             .query("follow", json!({"type": "boolean", "default": true}), "Whether it goes on when it has reached the present.")
             .like(false)
             .header("Last-Event-ID", any_text(), "The id of the last event that is known; without one it begins now.")
-            .no(&[410])
+            .no(&[410, 501])
             .answers_as(200, "text/event-stream", "The events."),
     ]
 }
