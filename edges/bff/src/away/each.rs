@@ -35,7 +35,13 @@ pub(super) async fn ask(services: &Services, request: Request) -> Result<Respons
             }
         },
     };
-    let is_list = parts.method == Method::GET && parts.uri.path().trim_end_matches('/').split('/').count() == 3;
+    let depth = parts.uri.path().trim_end_matches('/').split('/').count();
+    // A decision on many things at once would be carried out by the first context that has any, and by no other.
+    if parts.method == Method::POST && depth == 4 && asked.context.is_none() {
+        let why = format!("many are decided on in one context at a time: add context= and one of {}", CONTEXTS.join(", "));
+        return Err(Problem::malformed("query-invalid", why).at("context"));
+    }
+    let is_list = parts.method == Method::GET && depth == 3;
     if is_list { page(services, &parts, asked, contexts).await } else { first(services, &parts, body, &asked, contexts).await }
 }
 

@@ -157,6 +157,19 @@ async fn lists_of_what_every_context_has_go_from_one_context_to_the_next() {
 }
 
 #[tokio::test]
+async fn many_are_never_decided_on_in_one_context_when_none_was_named() {
+    let edge = away(&[]).await;
+    let json_type = [("content-type", "application/json")];
+    for verb in ["replay", "discard"] {
+        let told = edge.ask(&format!("POST /v1/dead-letters/{verb}"), &json_type, r#"{"dry_run": true}"#).await;
+        assert_eq!((told.status.as_u16(), &told.json["field"]), (400, &json!("context")), "{}", told.text);
+        let named = edge.ask(&format!("POST /v1/dead-letters/{verb}?context=partner"), &json_type, "{}").await;
+        let behind = edge.behind.ask(&format!("POST /v1/dead-letters/{verb}"), &json_type, "{}").await;
+        assert_eq!((named.status, &named.text), (behind.status, &behind.text), "it is sent on as it came");
+    }
+}
+
+#[tokio::test]
 async fn of_a_context_that_is_down_queries_are_503_and_the_rest_goes_on() {
     let edge = away(&["partner"]).await;
     for path in ["/v1/partners", "/v1/enrolments/p-1~c-1", "/obtener-partners", "/v1/sagas/none", "/v1/commands/none"] {
