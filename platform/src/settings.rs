@@ -165,6 +165,7 @@ settings! {
     Everyone "broker_namespace" broker_namespace: Namespace = "public/default", Form::Text("NAME", "a tenant and a namespace, such as public/default"), "Where the topics are";
     Everyone "partitions" partitions: u16 = "8", Form::Whole(1, 256), "Partitions of each context over a broker: a power of two, the same everywhere, fixed when the deployment is made";
     Server "replica" replica: Maybe<Replica> = "none", Form::Text("NAME", "1 to 64 letters, digits, '.', '_' and '-', or none"), "What this process is called among its like; none gives it a name of its own";
+    Server "advertise" advertise: Maybe<Address> = "none", Form::Text("URL", "an address such as http://10.0.0.7:8000, or none"), "Where the other replicas of this service reach this one; none means where it listens or, when it listens on every address, at the one from which it reaches the broker";
     Everyone "services.campaign" services_campaign: Address = "http://127.0.0.1:8001", Form::Text("URL", "an address such as http://127.0.0.1:8001"), "Where the bff finds the service of campaigns";
     Everyone "services.partner" services_partner: Address = "http://127.0.0.1:8002", Form::Text("URL", "an address such as http://127.0.0.1:8002"), "Where the bff finds the service of partners";
     Everyone "services.tracking" services_tracking: Address = "http://127.0.0.1:8003", Form::Text("URL", "an address such as http://127.0.0.1:8003"), "Where the bff finds the service of tracking";

@@ -21,7 +21,7 @@ fn code(answer: &Result<Decided, Undecided>) -> &str {
     match answer {
         Err(Undecided::Refused(refusal)) => &refusal.code,
         Ok(_) => "done",
-        Err(Undecided::Unavailable(_)) => "unavailable",
+        Err(Undecided::Unavailable(_) | Undecided::Elsewhere(_)) => "unavailable",
     }
 }
 

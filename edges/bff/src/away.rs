@@ -3,6 +3,9 @@
 //! A query of one context goes to that context's service as it came. What every context has (sagas, dead letters, subscriptions, streams,
 //! operators' decisions, commands by id) is asked of one after the other: a thing of the first that knows it, a list context by context, so
 //! that a page may be short and still have a `next`. With `?context=` only that one is asked.
+//!
+//! A service has replicas, and each of them the partitions whose leases it got: what is about a partition that another one holds is sent on to
+//! that one ([`replicas`]).
 
 use axum::extract::{Request, State};
 use axum::http::{Method, StatusCode};
@@ -13,8 +16,11 @@ use crate::problem::Problem;
 use crate::{Here, Home, Shared};
 
 mod each;
+mod replicas;
 mod services;
 
+pub(crate) use replicas::{Asked, ask_holder, is_sent_on, unheld};
+pub use replicas::{Find, Replicas};
 pub use services::Services;
 
 /// The contexts, in the order in which they are asked.
@@ -22,7 +28,7 @@ pub const CONTEXTS: [&str; 3] = ["campaign", "partner", "tracking"];
 
 /// Whose a request is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Whose {
+pub(crate) enum Whose {
     /// It is answered by whoever is asked.
     Anyones,
     /// A command: whoever is asked sends it on its way.
@@ -34,7 +40,7 @@ enum Whose {
 }
 
 /// What the first parts of a path say. Spanish paths come percent-encoded or in ASCII.
-fn whose(method: &Method, path: &str) -> Whose {
+pub(crate) fn whose(method: &Method, path: &str) -> Whose {
     let mut parts = path.trim_start_matches('/').split('/');
     let (first, second) = (parts.next().unwrap_or_default(), parts.next());
     let context = match (first, second) {
@@ -64,6 +70,9 @@ pub(crate) async fn elsewhere(State(edge): State<Shared>, request: Request, next
         (Home::Here(Here { only: Some(only), .. }), Whose::Of(context)) if context != *only => {
             let why = format!("this is the service of {only}; {context} has one of its own, and the bff asks the right one");
             Problem::new(StatusCode::MISDIRECTED_REQUEST, "other-context", why).into_response()
+        }
+        (Home::Here(Here { replicas: Some(_), .. }), Whose::Each) => {
+            replicas::answer(&edge, request, next).await.unwrap_or_else(IntoResponse::into_response)
         }
         (Home::Here(_), _) | (Home::Away(_), Whose::Anyones | Whose::Command) => next.run(request).await,
         (Home::Away(services), Whose::Of(context)) => {

@@ -45,6 +45,13 @@ pub(crate) struct Whole {
     _place: Option<OwnedSemaphorePermit>,
 }
 
+impl Whole {
+    /// Its bytes, shared.
+    pub fn bytes(&self) -> Bytes {
+        self.bytes.clone()
+    }
+}
+
 impl Deref for Whole {
     type Target = [u8];
     fn deref(&self) -> &[u8] {

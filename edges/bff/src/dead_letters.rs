@@ -3,22 +3,24 @@
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
+use axum::http::request::Parts;
 use axum::http::{StatusCode, Uri};
 use axum::response::Response;
 use axum::routing::{get, post};
-use seedwork::executor::{Decided, Decision, Letter};
+use seedwork::executor::{Decided, Decision, Letter, letter_id};
 use seedwork::operator::letters::{self, Letters};
 use seedwork::store::Partition;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::answer::{document, json, written};
+use crate::away::{Asked, ask_holder, is_sent_on};
 use crate::body;
 use crate::operate;
 use crate::pages::{self, Page};
 use crate::problem::Problem;
 use crate::routes::Routes;
-use crate::{Edge, Shared, Text};
+use crate::{Edge, Here, Shared, Text};
 
 mod told;
 
@@ -105,6 +107,9 @@ fn place(id: &str) -> Option<(Partition, u64)> {
 
 /// Whether there is such a partition.
 async fn held(edge: &Edge, partition: &Partition) -> Result<bool, Problem> {
+    if let Here { replicas: Some(replicas), only: Some(only), .. } = edge.here()? {
+        return Ok(*only == &*partition.context && partition.number < replicas.partitions());
+    }
     Ok(operate::readings(edge).await?.iter().any(|reading| reading.reader == *partition))
 }
 
@@ -122,7 +127,7 @@ async fn one(State(edge): State<Shared>, Text(id): Text, dead: bool) -> Result<R
 }
 
 /// A letter as it was seen: whoever names its revision decides on exactly that.
-#[derive(Clone, Deserialize)]
+#[derive(Clone, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, expecting = "an object")]
 struct Seen {
     id: String,
@@ -171,14 +176,14 @@ fn decision(verb: Verb, partition: Partition, letters: Vec<Letter>, reason: Opti
 }
 
 /// What became of the letters that were decided on.
-#[derive(Default, Serialize)]
+#[derive(Default, Deserialize, Serialize)]
 struct Done {
     done: Vec<String>,
     /// Those that were not as they had been seen: nothing was done about them.
     changed: Vec<Changed>,
 }
 
-#[derive(Serialize)]
+#[derive(Deserialize, Serialize)]
 struct Changed {
     id: String,
     code: String,
@@ -232,14 +237,14 @@ struct Named {
 }
 
 async fn bulk(State(edge): State<Shared>, request: Request, verb: Verb) -> Result<Response, Problem> {
-    let (_, order) = operate::order(&edge, request).await?;
+    let (parts, order) = operate::order(&edge, request).await?;
     let Bulk { filter, dry_run, letters, reason } = body::json(&order.body)?;
     let wrong = |why: &str, field: &str| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "bulk-invalid", why.to_owned()).at(field);
     match (filter, letters, dry_run) {
         (Some(filter), None, true) => dry(&edge, filter).await,
         (None, Some(letters), false) => {
             let reason = operate::optional_reason(reason)?;
-            act(&edge, order.actor, verb, &letters, reason).await
+            act(&edge, &parts, order.actor, verb, &letters, reason).await
         }
         (Some(_), None, false) => Err(wrong("a filter is for a dry run: send it with dry_run, then its letters", "dry_run")),
         (None, Some(_), true) => Err(wrong("a dry run looks by a filter: send that, or leave dry_run out", "dry_run")),
@@ -266,7 +271,14 @@ async fn dry(edge: &Edge, filter: Filter) -> Result<Response, Problem> {
     Ok(json(StatusCode::OK, body.await?))
 }
 
-async fn act(edge: &Edge, actor: Arc<str>, verb: Verb, seen: &[Seen], reason: Option<String>) -> Result<Response, Problem> {
+async fn act(
+    edge: &Edge,
+    parts: &Parts,
+    actor: Arc<str>,
+    verb: Verb,
+    seen: &[Seen],
+    reason: Option<String>,
+) -> Result<Response, Problem> {
     if seen.is_empty() || seen.len() > BULK_MAX {
         let why = format!("1 to {BULK_MAX} letters are decided on at a time");
         return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "bulk-invalid", why).at("letters"));
@@ -286,12 +298,12 @@ async fn act(edge: &Edge, actor: Arc<str>, verb: Verb, seen: &[Seen], reason: Op
     }
     let mut all = Done::default();
     for (partition, letters) in by_partition {
-        let id = |number: u64| seedwork::executor::letter_id(&partition, number);
-        let asked: Vec<u64> = letters.iter().map(|letter| letter.number).collect();
+        let id = |number: u64| letter_id(&partition, number);
+        let asked = letters.clone();
         let decision = decision(verb, partition.clone(), letters, reason.clone())?;
         if !held(edge, &partition).await? {
-            all.changed.extend(asked.into_iter().map(|number| Changed {
-                id: id(number),
+            all.changed.extend(asked.iter().map(|letter| Changed {
+                id: id(letter.number),
                 code: "unknown".to_owned(),
                 detail: "there is no such partition".to_owned(),
             }));
@@ -307,13 +319,43 @@ async fn act(edge: &Edge, actor: Arc<str>, verb: Verb, seen: &[Seen], reason: Op
                 }));
             }
             Ok(_) => return Err(Problem::internal()),
+            Err(problem) if problem.is_elsewhere().is_some() => {
+                let there = elsewhere(edge, parts, &partition, &asked, reason.as_deref()).await;
+                let Done { done, changed } =
+                    there.unwrap_or_else(|| Done { changed: not_known(&partition, &asked), ..Done::default() });
+                all.done.extend(done);
+                all.changed.extend(changed);
+            }
             // What was done in other partitions before is done: the answer says so.
-            Err(_) => all.changed.extend(asked.into_iter().map(|number| Changed {
-                id: id(number),
-                code: "unavailable".to_owned(),
-                detail: "whether this was done is not known: look, and ask again".to_owned(),
-            })),
+            Err(_) => all.changed.extend(not_known(&partition, &asked)),
         }
     }
     document(StatusCode::OK, &all)
+}
+
+fn not_known(partition: &Partition, letters: &[Letter]) -> Vec<Changed> {
+    let of = |letter: &Letter| Changed {
+        id: letter_id(partition, letter.number),
+        code: "unavailable".to_owned(),
+        detail: "whether this was done is not known: look, and ask again".to_owned(),
+    };
+    letters.iter().map(of).collect()
+}
+
+/// Has letters decided on by the replica that holds them. None: it is not known what became of them.
+async fn elsewhere(edge: &Edge, parts: &Parts, partition: &Partition, letters: &[Letter], reason: Option<&str>) -> Option<Done> {
+    if is_sent_on(&parts.headers) {
+        return None;
+    }
+    let named = |letter: &Letter| Seen { id: letter_id(partition, letter.number), revision: letter.revision };
+    let body = serde_json::json!({"letters": letters.iter().map(named).collect::<Vec<_>>(), "reason": reason});
+    let to = parts.uri.path_and_query().cloned()?;
+    match ask_holder(edge, partition, parts, to, body.to_string().into()).await {
+        Ok(Asked::Answer(answer)) if answer.status() == StatusCode::OK => serde_json::from_slice(answer.body()).ok(),
+        Ok(Asked::Answer(answer)) => {
+            tracing::warn!(%partition, status = %answer.status(), "another replica has not decided on dead letters");
+            None
+        }
+        Ok(Asked::Not(_)) | Err(_) => None,
+    }
 }

@@ -57,7 +57,7 @@ mod subscriptions;
 mod thing;
 
 pub use asked::{KEY_MAX_CHARS, WAIT_MAX};
-pub use away::{CONTEXTS, Services};
+pub use away::{CONTEXTS, Find, Replicas, Services};
 pub use body::BODY_MAX;
 pub use dead_letters::BULK_MAX;
 pub use door::Door;
@@ -115,6 +115,8 @@ pub struct Here {
     pub files: Vec<std::path::PathBuf>,
     /// The one context that is served; none: all of them are.
     pub only: Option<&'static str>,
+    /// The other replicas of its service, which hold the partitions that this process does not; none where it holds all.
+    pub replicas: Option<Replicas>,
 }
 
 /// What all routes share.
@@ -302,7 +304,10 @@ impl Edge {
 
     /// Reads a row that has just been written, at once: it is in memory, and going to another thread takes longer than reading it.
     pub fn just_written<T>(&self, query: impl FnOnce(&dyn Read) -> Result<T, String>) -> Result<T, Problem> {
-        query(&*self.here()?.read).map_err(unreadable)
+        let here = self.here()?;
+        let read = || query(&*here.read).map_err(unreadable);
+        // A store that replicas share is asked over the network.
+        if here.replicas.is_some() { tokio::task::block_in_place(read) } else { read() }
     }
 
     /// A thing as a command has just left it: read here, or asked of the service that keeps it, at the path where it is found. None when

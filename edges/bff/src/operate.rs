@@ -56,6 +56,7 @@ pub(crate) async fn decide(edge: &Edge, actor: Arc<str>, decision: Decision) -> 
         Ok(Ok(Ok(decided))) => Ok(decided),
         Ok(Ok(Err(Undecided::Refused(refusal)))) => Err(Problem::refused(&refusal, |field| field.into())),
         Ok(Ok(Err(Undecided::Unavailable(why)))) => Err(Problem::unavailable("unavailable", why)),
+        Ok(Ok(Err(Undecided::Elsewhere(partition)))) => Err(Problem::elsewhere(partition)),
         Ok(Err(_)) => Err(Problem::unavailable("stopping", "the server stops; look whether this was done before you ask again")),
         Err(_) => {
             Err(Problem::unavailable("no-answer", "there is no answer yet; look whether this was done before you ask again"))

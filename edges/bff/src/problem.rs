@@ -5,10 +5,11 @@ use std::fmt::Display;
 
 use axum::body::Body;
 use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
-use axum::http::{HeaderValue, StatusCode};
+use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use seedwork::Refusal;
 use seedwork::command::Class;
+use seedwork::store::Partition;
 use serde::Serialize;
 use serde_json::Value;
 use wire::values::Money;
@@ -33,7 +34,12 @@ struct Parts {
     detail: String,
     field: Option<String>,
     details: Value,
+    /// A partition that it is about and that this process does not hold.
+    elsewhere: Option<Partition>,
 }
+
+/// Says of a problem that another replica holds the partition that is named.
+pub(crate) const ELSEWHERE: HeaderName = HeaderName::from_static("alpes-elsewhere");
 
 /// As it is written; `type` is a reference below `/problems/`, its last part the code.
 #[derive(Serialize)]
@@ -61,7 +67,7 @@ impl Problem {
     /// A problem without a field.
     pub fn new(status: StatusCode, code: &'static str, detail: impl Display) -> Problem {
         let detail = detail.to_string();
-        Problem(Box::new(Parts { status, code: code.into(), detail, field: None, details: Value::Null }))
+        Problem(Box::new(Parts { status, code: code.into(), detail, field: None, details: Value::Null, elsewhere: None }))
     }
 
     /// The request is not of the form that is expected (400).
@@ -99,7 +105,21 @@ impl Problem {
             detail: refusal.message.clone(),
             field: refusal.field.as_deref().map(|field| fields(field).into_owned()),
             details: outward(&refusal.details),
+            elsewhere: None,
         }))
+    }
+
+    /// It is about a partition that this process does not hold (503): whoever asked sends it on to the one that does.
+    pub fn elsewhere(partition: Partition) -> Problem {
+        let why = format!("this replica does not hold {partition} at the moment");
+        let mut problem = Problem::unavailable("partition-elsewhere", why);
+        problem.0.elsewhere = Some(partition);
+        problem
+    }
+
+    /// The partition that it is about, when this process does not hold it.
+    pub fn is_elsewhere(&self) -> Option<&Partition> {
+        self.0.elsewhere.as_ref()
     }
 
     /// The same problem, about this field of the request.
@@ -145,7 +165,7 @@ fn title(code: &str) -> String {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let Parts { status, code, detail, field, details } = &*self.0;
+        let Parts { status, code, detail, field, details, elsewhere } = &*self.0;
         let field = field.as_deref();
         let written = Written {
             r#type: format!("/problems/{code}"),
@@ -164,6 +184,9 @@ impl IntoResponse for Problem {
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
         if *status == StatusCode::SERVICE_UNAVAILABLE {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        if let Some(named) = elsewhere.as_ref().and_then(|partition| HeaderValue::try_from(partition.to_string()).ok()) {
+            response.headers_mut().insert(ELSEWHERE, named);
         }
         response
     }

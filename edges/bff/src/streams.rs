@@ -18,7 +18,7 @@ use crate::operate;
 use crate::pages::{self, Page, Positions};
 use crate::problem::Problem;
 use crate::routes::Routes;
-use crate::subscriptions::At;
+use crate::subscriptions::{self, At};
 use crate::{Edge, Shared};
 
 pub(crate) fn routes() -> Routes {
@@ -233,13 +233,14 @@ async fn skip(State(edge): State<Shared>, Path(id): Parts, request: Request) -> 
     let (_, order) = operate::order(&edge, request).await?;
     let Skip { reader: of, topic, partition, reason } = body::json(&order.body)?;
     let reason = operate::reason(reason)?;
-    let (from, epoch) = known(&edge, &id).await?;
+    // Where each context has a store of its own, the reader's knows the stream by what it misses of it.
+    let (from, epoch) = match edge.here()?.replicas {
+        Some(_) => named(&id).ok_or_else(|| unknown(&id))?,
+        None => known(&edge, &id).await?,
+    };
     let reader = Partition { context: of.as_str().into(), number: partition };
     let route = Route { from, to: Destination { topic: topic.as_str().into(), partition } };
-    let readings = operate::readings(&edge).await?;
-    if !readings.iter().any(|reading| reading.reader == reader && reading.to == route.to) {
-        return Err(Problem::unknown("subscription", &format!("{of}:{partition}:{topic}")));
-    }
+    subscriptions::found(&edge, &format!("{of}:{partition}:{topic}")).await?;
     match operate::decide(&edge, order.actor, Decision::Skip { reader, route, epoch, reason }).await? {
         Decided::Skipped { from, to } => {
             let told = Skipped { reader: of, topic, partition, from: from.map(At::from), to: to.into() };

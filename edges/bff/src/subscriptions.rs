@@ -1,22 +1,29 @@
 //! Subscriptions: each context's reading of each partition of a topic, how far it is, paused and resumed.
 
+use std::collections::BTreeSet;
+
+use axum::body::Bytes;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
+use axum::http::request::Parts;
+use axum::http::uri::PathAndQuery;
 use axum::response::Response;
 use axum::routing::{get, post};
 use seedwork::executor::{Decision, Reading};
 use seedwork::operator::streams::{self, Backlog, Lag, Pause, topic_of};
 use seedwork::store::{Destination, Partition, Place};
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use wire::values::Timestamp;
 
 use crate::answer::{json, written};
+use crate::away::{Asked, ask_holder, is_sent_on, unheld};
 use crate::body;
 use crate::operate;
 use crate::pages::Page;
 use crate::problem::Problem;
 use crate::routes::Routes;
-use crate::{Edge, Shared, Text};
+use crate::{Edge, Here, Shared, Text};
 
 pub(crate) fn routes() -> Routes {
     Routes::new()
@@ -133,21 +140,99 @@ impl<'a> Told<'a> {
     }
 }
 
-async fn list(State(edge): State<Shared>) -> Result<Response, Problem> {
+async fn list(State(edge): State<Shared>, request: Request) -> Result<Response, Problem> {
+    let (parts, _) = request.into_parts();
     let readings = operate::readings(&edge).await?;
-    let body = edge.query(move |read| {
+    let held: BTreeSet<u16> = readings.iter().map(|reading| reading.reader.number).collect();
+    let own = edge.query(move |read| {
         let pairs: Vec<_> = readings.iter().map(|reading| (reading.reader.clone(), reading.to.clone())).collect();
         let (lags, pauses, backlogs) = (streams::lags(read, &pairs)?, streams::pauses(read)?, streams::backlogs(read)?);
-        let items = readings.iter().map(|reading| Told::of(reading, &lags, &pauses, &backlogs)).collect();
-        written(&Page { items, next: None })
+        let told = |reading| {
+            let told = serde_json::value::to_raw_value(&Told::of(reading, &lags, &pauses, &backlogs));
+            told.map(|told| (reading.reader.number, told)).map_err(|error| error.to_string())
+        };
+        readings.iter().map(told).collect::<Result<Vec<_>, String>>()
     });
-    Ok(json(StatusCode::OK, body.await?))
+    let mut all = own.await?;
+    all.extend(others(&edge, &parts, held).await?);
+    all.sort_by_key(|(partition, _)| *partition);
+    let items = all.into_iter().map(|(_, told)| told).collect();
+    Ok(json(StatusCode::OK, written(&Page { items, next: None }).map_err(unwritten)?))
+}
+
+/// What another replica tells of its own.
+#[derive(Deserialize)]
+struct Others {
+    items: Vec<Box<RawValue>>,
+}
+
+/// The partition of a subscription that another replica tells.
+#[derive(Deserialize)]
+struct Partitioned {
+    partition: u16,
+}
+
+/// The subscriptions of the partitions that other replicas hold. All of them: a list that leaves some out would look like the whole.
+async fn others(edge: &Edge, parts: &Parts, mut held: BTreeSet<u16>) -> Result<Vec<(u16, Box<RawValue>)>, Problem> {
+    let Here { replicas: Some(replicas), only: Some(only), .. } = edge.here()? else { return Ok(Vec::new()) };
+    if is_sent_on(&parts.headers) {
+        return Ok(Vec::new());
+    }
+    let mut all = Vec::new();
+    for number in 0..replicas.partitions() {
+        if held.contains(&number) {
+            continue;
+        }
+        let partition = Partition { context: (*only).into(), number };
+        let to = PathAndQuery::from_static("/v1/subscriptions");
+        let answer = match ask_holder(edge, &partition, parts, to, Bytes::new()).await? {
+            Asked::Answer(answer) if answer.status() == StatusCode::OK => answer,
+            Asked::Answer(answer) => {
+                tracing::warn!(%partition, status = %answer.status(), "another replica does not tell its subscriptions");
+                return Err(unheld(&partition));
+            }
+            Asked::Not(why) => return Err(why),
+        };
+        let Others { items } = serde_json::from_slice(answer.body()).map_err(unwritten)?;
+        for told in items {
+            let Partitioned { partition } = serde_json::from_str(told.get()).map_err(unwritten)?;
+            if !held.contains(&partition) {
+                all.push((partition, told));
+            }
+        }
+        held.extend(all.iter().map(|(partition, _)| *partition));
+        if !held.contains(&number) {
+            return Err(unheld(&partition));
+        }
+    }
+    Ok(all)
+}
+
+fn unwritten(why: impl std::fmt::Display) -> Problem {
+    tracing::error!(%why, "subscriptions cannot be told");
+    Problem::internal()
 }
 
 /// The subscription of this id.
-async fn found(edge: &Edge, id: &str) -> Result<Reading, Problem> {
-    let mut all = operate::readings(edge).await?.into_iter();
-    all.find(|reading| id_of(&reading.reader, &reading.to) == id).ok_or_else(|| Problem::unknown("subscription", id))
+pub(crate) async fn found(edge: &Edge, id: &str) -> Result<Reading, Problem> {
+    let all = operate::readings(edge).await?;
+    if let Some(reading) = all.iter().find(|reading| id_of(&reading.reader, &reading.to) == id) {
+        return Ok(reading.clone());
+    }
+    let mut parts = id.splitn(3, ':');
+    let partition = match (parts.next(), parts.next().and_then(|number| number.parse().ok()), edge.here()?) {
+        (Some(context), Some(number), Here { replicas: Some(replicas), only: Some(only), .. })
+            if context == *only && number < replicas.partitions() =>
+        {
+            Some(Partition { context: context.into(), number })
+        }
+        _ => None,
+    };
+    // What this replica holds it knows all of.
+    match partition.filter(|partition| all.iter().all(|reading| reading.reader != *partition)) {
+        Some(partition) => Err(Problem::elsewhere(partition)),
+        None => Err(Problem::unknown("subscription", id)),
+    }
 }
 
 async fn one(State(edge): State<Shared>, Text(id): Text) -> Result<Response, Problem> {

@@ -1,17 +1,17 @@
 //! `alpes serve CONTEXT…` over PostgreSQL and Apache Pulsar: a context's service, as many times as are wanted, or the edge before them.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bff::{Bff, Here, Home, Listening, Services};
+use bff::{Bff, Here, Home, Listening, Replicas, Services};
 use seedwork::broker::pulsar::{self, Edge, Pulsar};
 use seedwork::clock::{Clock, SystemClock};
 use seedwork::executor::owner::{Bell, Handle, OnCrash};
 use seedwork::executor::{self, Executor};
 use seedwork::message::{Role as Topic, topic_schema};
 use seedwork::store::StoreError;
-use seedwork::store::postgres::{LeaseSettings, Leases, Postgres, Readers};
+use seedwork::store::postgres::{LeaseSettings, Leases, Postgres, Readers, holders};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -90,7 +90,8 @@ fn start(
     let (service, home) = match role.context() {
         None => (None, Home::Away(services(settings)?)),
         Some(context) => {
-            let (service, here) = own(settings, context, campaigns, broker.clone(), exporter)?;
+            let address = reached_at(settings, listening.address)?;
+            let (service, here) = own(settings, context, campaigns, broker.clone(), exporter, address)?;
             (Some(service), Home::Here(here))
         }
     };
@@ -118,6 +119,32 @@ pub(crate) fn broker(settings: &Settings, name: String) -> Result<pulsar::Settin
     Ok(broker)
 }
 
+/// Where the other replicas of a service reach this one, `host:port`.
+fn reached_at(settings: &Settings, listening: SocketAddr) -> Result<String, Trouble> {
+    if let Some(address) = &settings.advertise.0 {
+        let wrong = || Trouble::new(format!("advertise is {address}: it has to be a host and a port, without a path"));
+        return address.authority().map(str::to_owned).ok_or_else(|| wrong().exit(Exit::Usage));
+    }
+    if !listening.ip().is_unspecified() {
+        return Ok(listening.to_string());
+    }
+    let broker = settings.broker.0.as_ref().and_then(|broker| broker.0.split_once("://")).map_or("", |(_, place)| place);
+    let broker = broker.split(',').next().unwrap_or_default();
+    // Nothing is sent: the system says by which of this machine's addresses it would go.
+    let own = UdpSocket::bind((listening.ip(), 0)).and_then(|socket| {
+        if broker.contains(':') {
+            socket.connect(broker)?
+        } else {
+            socket.connect((broker, 6650))?
+        }
+        socket.local_addr()
+    });
+    let own = own.map_err(|error| {
+        Trouble::new(format!("the address from which the broker is reached is not known ({error}): set it with --advertise"))
+    })?;
+    Ok(SocketAddr::new(own.ip(), listening.port()).to_string())
+}
+
 /// The database of a context, as the settings say.
 pub(crate) fn database(settings: &Settings, context: &str) -> Result<String, Trouble> {
     let missing =
@@ -133,6 +160,7 @@ fn own(
     campaigns: campaign::Settings,
     broker: pulsar::Settings,
     exporter: Option<&Exporter>,
+    address: String,
 ) -> Result<(Service, Here), Trouble> {
     let url = database(settings, context)?;
     let unusable = |error: StoreError| Trouble::new(format!("the database of {context} cannot be used: {error}"));
@@ -153,8 +181,8 @@ fn own(
     }
     let started = bell.start(executor, OnCrash::Again);
     let (handle, owner) = started.map_err(|error| Trouble::new(format!("cannot start the owner's thread ({error})")))?;
-    let leases =
-        Leases::run(&url, context, &replica, settings.partitions, handle.clone(), LeaseSettings::default()).map_err(unusable)?;
+    let leasing = LeaseSettings { address: Some(address), ..LeaseSettings::default() };
+    let leases = Leases::run(&url, context, &replica, settings.partitions, handle.clone(), leasing).map_err(unusable)?;
     let here = Here {
         owner: handle.clone(),
         read: Arc::new(Readers::new(&url).map_err(unusable)?),
@@ -162,6 +190,7 @@ fn own(
         stream: None,
         files: Vec::new(),
         only: Some(context),
+        replicas: Some(Replicas::new(settings.partitions, holders)),
     };
     Ok((Service { handle, owner, leases }, here))
 }

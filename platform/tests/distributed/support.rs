@@ -47,6 +47,8 @@ pub struct Stack {
     name: String,
     ports: BTreeMap<&'static str, u16>,
     processes: BTreeMap<String, Child>,
+    /// Where each process said that it listens.
+    addresses: BTreeMap<String, String>,
     agent: ureq::Agent,
 }
 
@@ -68,6 +70,7 @@ impl Stack {
             name,
             ports: SERVICES.iter().map(|service| (*service, free_port())).collect(),
             processes: BTreeMap::new(),
+            addresses: BTreeMap::new(),
             agent: agent.into(),
         };
         let made = stack.agent.put(stack.namespace()).send_empty().expect("the administration of the broker answers");
@@ -111,7 +114,8 @@ impl Stack {
         let mut line = String::new();
         let out = child.stdout.take().expect("its standard output");
         BufReader::new(out).read_line(&mut line).expect("it says something");
-        assert!(line.contains("listens on"), "{service}: {line:?}");
+        let address = line.trim_end().rsplit_once(" listens on ").map(|(_, address)| address.to_owned());
+        self.addresses.insert(name.to_owned(), address.unwrap_or_else(|| panic!("{service}: {line:?}")));
         self.processes.insert(name.to_owned(), child);
     }
 
@@ -142,13 +146,25 @@ impl Stack {
         assert!(status.success(), "{name} ended with {status}");
     }
 
-    pub fn url(&self, service: &str) -> String {
-        format!("http://127.0.0.1:{}", self.ports[service])
+    /// Where the process of this name listens.
+    pub fn url(&self, name: &str) -> &str {
+        &self.addresses[name]
+    }
+
+    /// Runs SQL in the database of a context.
+    pub fn sql(&self, context: &str, statements: &str) {
+        let database = format!("{}/{}_{context}", self.server.rsplit_once('/').expect("a database in the URL").0, self.name);
+        postgres::statements(&database, statements).expect("the statements run");
     }
 
     /// Asks a service.
     pub fn get_at(&self, service: &str, path: &str) -> Answer {
         answer(self.agent.get(format!("{}{path}", self.url(service))).call())
+    }
+
+    /// Asks a process as another replica would that cannot answer itself.
+    pub fn get_sent_on(&self, name: &str, path: &str) -> Answer {
+        answer(self.agent.get(format!("{}{path}", self.url(name))).header("alpes-sent-on", "1").call())
     }
 
     /// Asks the edge.
@@ -161,6 +177,12 @@ impl Stack {
         let request = self.agent.post(format!("{}{path}", self.url("bff"))).content_type("application/json");
         let request = if wait > 0 { request.header("prefer", format!("wait={wait}")) } else { request };
         answer(request.send(body.to_string()))
+    }
+
+    /// Posts an operator's decision to the process of this name, as somebody.
+    pub fn decide_at(&self, name: &str, actor: &str, path: &str, body: &Value) -> Answer {
+        let request = self.agent.post(format!("{}{path}", self.url(name))).content_type("application/json");
+        answer(request.header("alpes-actor", actor).send(body.to_string()))
     }
 
     /// Waits until a saga of a campaign has ended, and says how.

@@ -20,12 +20,13 @@ impl Executor {
         // One a batch, and first: what it decides on is as the store holds it.
         if let Some((operation, answer)) = self.operations.pop_front() {
             let seed = self.chance.bits();
-            match self.held.iter().position(|held| operation.is_for(held, self.settings.partitions)) {
+            let about = operation.partition(self.settings.partitions);
+            match self.held.iter().position(|held| held.partition == about) {
                 Some(partition) => match self.says_behind(partition).filter(|_| !operation.begins_epoch()) {
                     Some(why) => answer(Err(Undecided::Unavailable(why))),
                     None => inputs.push(Input::Operation { operation, received, seed, partition, answer }),
                 },
-                None => answer(Err(Undecided::Unavailable("no partition of this process holds it".to_owned()))),
+                None => answer(Err(Undecided::Elsewhere(about))),
             }
         }
         for alarm in self.alarms.take(now, limit.saturating_sub(inputs.len())) {

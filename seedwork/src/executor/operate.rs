@@ -171,6 +171,8 @@ pub enum Undecided {
     Refused(Refusal),
     /// It cannot be taken now; it may be later.
     Unavailable(String),
+    /// It is about this partition, which this process does not hold: whoever does may take it.
+    Elsewhere(Partition),
 }
 
 /// What was done, or why not.
@@ -243,20 +245,19 @@ impl Operation {
         matches!(self.decision, Decision::NewEpoch { .. })
     }
 
-    pub(super) fn is_for(&self, held: &super::Held, partitions: u16) -> bool {
+    /// The partition whose owner takes it.
+    pub(super) fn partition(&self, partitions: u16) -> Partition {
         match &self.decision {
             Decision::Replay { partition, .. }
             | Decision::Discard { partition, .. }
             | Decision::Edit { partition, .. }
-            | Decision::NewEpoch { partition, .. } => held.partition == *partition,
-            Decision::Pause { reader, .. } | Decision::Resume { reader, .. } | Decision::Skip { reader, .. } => {
-                held.partition == *reader
-            }
-            Decision::Resend { route, .. } => held.partition == route.from,
+            | Decision::NewEpoch { partition, .. } => partition.clone(),
+            Decision::Pause { reader, .. } | Decision::Resume { reader, .. } | Decision::Skip { reader, .. } => reader.clone(),
+            Decision::Resend { route, .. } => route.from.clone(),
             Decision::Retry { context, saga, .. }
             | Decision::Resolve { context, saga, .. }
             | Decision::Abort { context, saga, .. } => {
-                held.partition.context == *context && held.partition.number == partition_of(saga, partitions)
+                Partition { context: context.clone(), number: partition_of(saga, partitions) }
             }
         }
     }
@@ -282,7 +283,8 @@ impl Executor {
 
     /// Whether it holds what a decision is about.
     pub(crate) fn decides(&self, operation: &Operation) -> bool {
-        self.held.iter().any(|held| operation.is_for(held, self.settings.partitions))
+        let partition = operation.partition(self.settings.partitions);
+        self.held.iter().any(|held| held.partition == partition)
     }
 
     pub(super) fn operation_input(

@@ -31,7 +31,7 @@ mod trouble;
 mod values;
 mod write;
 
-pub use leases::{Holder, LeaseReport, LeaseSettings, Leases};
+pub use leases::{Holder, Holding, LeaseReport, LeaseSettings, Leases, holders};
 pub use readers::Readers;
 
 fn number(value: u64) -> i64 {

@@ -19,11 +19,11 @@ use crate::Document;
 use crate::problem::Problem;
 
 /// How long a service may take until the head of its answer is there.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 /// How long it may take to be connected: what is down is told soon.
 const CONNECTING: Duration = Duration::from_secs(2);
 /// The largest answer that is read here instead of being handed on, in bytes.
-const READ_MAX: usize = 8 << 20;
+pub(crate) const READ_MAX: usize = 8 << 20;
 
 /// Where the services of the contexts are.
 #[derive(Clone, Debug)]
@@ -40,15 +40,7 @@ impl Services {
     pub fn new(addresses: impl IntoIterator<Item = (&'static str, String)>) -> Result<Services, &'static str> {
         let at = addresses.into_iter().map(|(context, address)| Ok((context, address.parse().map_err(|_| context)?)));
         let at = at.collect::<Result<BTreeMap<&'static str, Authority>, &'static str>>()?;
-        let mut connector = HttpConnector::new();
-        connector.set_nodelay(true);
-        connector.set_connect_timeout(Some(CONNECTING));
-        // A service may go and come back elsewhere: what has been idle longer is not trusted.
-        let client = Client::builder(TokioExecutor::new())
-            .pool_idle_timeout(Duration::from_secs(20))
-            .pool_timer(TokioTimer::new())
-            .build(connector);
-        Ok(Services { client, at })
+        Ok(Services { client: client(), at })
     }
 
     /// Sends a request on as it came, and the answer back.
@@ -58,15 +50,12 @@ impl Services {
     pub(super) async fn forward(&self, context: &'static str, request: Request) -> Result<Response, Problem> {
         let (mut parts, body) = request.into_parts();
         parts.uri = self.uri(context, parts.uri.path_and_query().cloned())?;
-        for hop in [CONNECTION, HOST, TE, TRANSFER_ENCODING, UPGRADE] {
-            parts.headers.remove(hop);
-        }
+        end_to_end(&mut parts.headers);
         let answer = tokio::time::timeout(PATIENCE, self.client.request(Request::from_parts(parts, body))).await;
         match answer {
             Ok(Ok(answer)) => {
                 let mut answer = answer.map(Body::new);
-                answer.headers_mut().remove(CONNECTION);
-                answer.headers_mut().remove(TRANSFER_ENCODING);
+                end_to_end(answer.headers_mut());
                 Ok(answer)
             }
             Ok(Err(error)) => {
@@ -121,6 +110,25 @@ impl Services {
         let authority = self.at.get(context).cloned().ok_or_else(|| away(context))?;
         let to = to.unwrap_or(PathAndQuery::from_static("/"));
         Uri::builder().scheme(Scheme::HTTP).authority(authority).path_and_query(to).build().map_err(|_| away(context))
+    }
+}
+
+/// What speaks HTTP to other processes.
+pub(crate) fn client() -> Client<HttpConnector, Body> {
+    let mut connector = HttpConnector::new();
+    connector.set_nodelay(true);
+    connector.set_connect_timeout(Some(CONNECTING));
+    // A service may go and come back elsewhere: what has been idle longer is not trusted.
+    Client::builder(TokioExecutor::new())
+        .pool_idle_timeout(Duration::from_secs(20))
+        .pool_timer(TokioTimer::new())
+        .build(connector)
+}
+
+/// Takes out what is said of one connection, and not of the message (RFC 9110 §7.6.1).
+pub(crate) fn end_to_end(headers: &mut HeaderMap) {
+    for hop in [CONNECTION, HOST, TE, TRANSFER_ENCODING, UPGRADE] {
+        headers.remove(hop);
     }
 }
 

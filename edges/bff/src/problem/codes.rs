@@ -146,6 +146,17 @@ pub(crate) const CODES: &[Code] = &[
     code("partner-banned", "The partner is banned and cannot be enrolled.", "Lift the ban: `POST /v1/partners/{id}/unban`."),
     code("partner-blocked", "Events of this partner are not taken.", "Lift the block: `DELETE /v1/blocks/{partner}~partner`."),
     code("partner-differs", "The partner that is named is not the one of the enrolment.", MEND),
+    code(
+        "partition-away",
+        "The replica that holds what this is about cannot be reached; its lease soon ends, and another takes over.",
+        AGAIN,
+    ),
+    code("partition-elsewhere", "Another replica holds what this is about, and this one was asked on its behalf.", AGAIN),
+    code(
+        "partition-unheld",
+        "No replica holds what this is about at the moment: one stopped, and another takes over soon.",
+        AGAIN,
+    ),
     code("path-invalid", "The path cannot be read, for instance because it is no UTF-8.", MEND),
     code("query-invalid", "A parameter behind the `?` is unknown, there twice, or of a wrong form.", MEND),
     code("reason-invalid", "A reason is printable text of at most 500 characters.", MEND),

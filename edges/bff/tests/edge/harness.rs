@@ -122,6 +122,7 @@ impl Edge {
                 stream: Some(stream.clone()),
                 files: vec![path.clone()],
                 only: None,
+                replicas: None,
             }),
             clock: Box::new(SystemClock::default()),
             chance: Chance::seeded(2),

@@ -25,12 +25,31 @@ pub struct LeaseSettings {
     pub heartbeat: Duration,
     /// The format of what this build writes. A partition that a newer one has held is not taken.
     pub format: u32,
+    /// Where others reach this replica over HTTP, `host:port`: what [`holders`] tells of the partitions that it holds.
+    pub address: Option<String>,
 }
 
 impl Default for LeaseSettings {
     fn default() -> LeaseSettings {
-        LeaseSettings { lease: Duration::from_secs(10), heartbeat: Duration::from_millis(2500), format: FORMAT }
+        LeaseSettings { lease: Duration::from_secs(10), heartbeat: Duration::from_millis(2500), format: FORMAT, address: None }
     }
+}
+
+/// A partition's number, and where its holder is reached over HTTP, if it said so.
+pub type Holding = (u16, Option<String>);
+
+/// Who holds which partition of a context now, by their leases: a replica that has just gone holds them until they run out.
+///
+/// # Errors
+/// As [`Read::select`](crate::view::Read::select).
+pub fn holders(read: &dyn crate::view::Read, context: &str) -> Result<Vec<Holding>, String> {
+    let rows = read.select(table::HOLDERS, &[context.into()])?;
+    let holding = |row: &Vec<crate::view::Value>| {
+        let number = row.first().and_then(crate::view::Value::integer).and_then(|number| u16::try_from(number).ok());
+        let address = row.get(1).and_then(crate::view::Value::text).map(str::to_owned);
+        Ok((number.ok_or("a lease without a number")?, address))
+    };
+    rows.iter().map(holding).collect()
 }
 
 type Told<T> = Box<dyn FnOnce(T) + Send>;

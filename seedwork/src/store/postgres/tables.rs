@@ -18,6 +18,11 @@ fn failed(trouble: Trouble) -> StoreError {
 
 /// Makes the tables that are not there, and the columns and indexes of views that are not there or were others.
 pub(super) fn make(link: &mut Link, schema: &Schema) -> StoreResult<()> {
+    // Earlier builds of this format make and write the table without it, and may run beside this one.
+    if !columns(link, "replica")?.contains("address") {
+        let add = "ALTER TABLE replica ADD COLUMN address TEXT COLLATE \"C\"";
+        link.once(async |session| session.run(add).await).map_err(failed)?;
+    }
     for table in &schema.states {
         let name = &table.name;
         let present = columns(link, name)?;

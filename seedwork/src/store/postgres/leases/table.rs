@@ -4,8 +4,13 @@ use super::super::{Address, Bound, Link, Role};
 use super::*;
 
 /// A replica says that it lives.
-const ALIVE: &str = "INSERT INTO replica (context, id, seen, format) VALUES ($1, $2, clock_timestamp(), $3)
-    ON CONFLICT (context, id) DO UPDATE SET seen = excluded.seen, format = excluded.format";
+const ALIVE: &str = "INSERT INTO replica (context, id, seen, format, address) VALUES ($1, $2, clock_timestamp(), $3, $4)
+    ON CONFLICT (context, id) DO UPDATE SET seen = excluded.seen, format = excluded.format, address = excluded.address";
+
+/// The address stands in the row of the replica, which each lease names: a lease that another takes never keeps an old one.
+pub(super) const HOLDERS: &str =
+    "SELECT lease.number, replica.address FROM lease JOIN replica ON replica.context = lease.context AND replica.id = lease.holder
+    WHERE lease.context = $1 AND lease.until > clock_timestamp() ORDER BY lease.number";
 
 /// Replicas that have said nothing for so many leases are forgotten.
 const FORGOTTEN: &str =
@@ -60,6 +65,7 @@ pub(super) struct Table {
     partitions: u16,
     lease: Duration,
     format: i64,
+    address: Option<String>,
 }
 
 impl Table {
@@ -74,6 +80,7 @@ impl Table {
             partitions,
             lease: settings.lease,
             format: i64::from(settings.format),
+            address: settings.address.clone(),
         })
     }
 
@@ -84,10 +91,10 @@ impl Table {
     pub fn beat(&mut self) -> StoreResult<Beat> {
         let (context, id, format) = (self.context.clone(), self.id.clone(), self.format);
         let lease = i64::try_from(self.lease.as_micros()).unwrap_or(i64::MAX);
-        let partitions = i64::from(self.partitions);
+        let (partitions, address) = (i64::from(self.partitions), self.address.clone());
         let of = |sql| Bound::new(sql).with(&*context);
         let beat = self.link.once(async |session| {
-            session.query(&of(ALIVE).with(&*id).with(format)).await?;
+            session.query(&of(ALIVE).with(&*id).with(format).with(address.as_deref())).await?;
             session.query(&of(FORGOTTEN).with(lease as f64)).await?;
             session.query(&of(PARTITIONS).with(partitions)).await?;
             let mut mine = numbers(&session.query(&of(RENEW).with(&*id).with(lease as f64)).await?)?;

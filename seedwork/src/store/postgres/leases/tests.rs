@@ -61,7 +61,7 @@ impl Holder for Replica {
 }
 
 fn settings() -> LeaseSettings {
-    LeaseSettings { lease: Duration::from_millis(800), heartbeat: Duration::from_millis(100), format: FORMAT }
+    LeaseSettings { lease: Duration::from_millis(800), heartbeat: Duration::from_millis(100), ..LeaseSettings::default() }
 }
 
 fn run(url: &str, name: &str, replica: &Replica) -> Leases {
