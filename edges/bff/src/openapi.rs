@@ -92,7 +92,7 @@ pub fn document() -> Value {
     for area in areas {
         for operation in area.operations {
             let (method, path) = (operation.method, operation.path);
-            paths.entry(path).or_insert_with(|| json!({}))[method] = operation.document(area.name);
+            paths.entry(path).or_insert_with(|| json!({}))[method] = operation.apart().document(area.name);
         }
         schemas.extend(area.schemas.into_iter().map(|(name, schema)| (name.to_owned(), schema)));
     }

@@ -1,11 +1,12 @@
 //! One operation: a method of a path, what it takes and what it answers.
 
-use axum::http::StatusCode;
+use axum::http::{Method, StatusCode};
 use serde_json::{Map, Value, json};
 
 use super::schema::{self, of};
 use crate::PROBLEM_JSON;
 use crate::asked::{KEY_MAX_CHARS, WAIT_MAX};
+use crate::away::{CONTEXTS, Whose, whose};
 use crate::pages::{LIMIT_DEFAULT, LIMIT_MAX};
 
 /// See the module's text. It is written as a sentence: `get(path, id, summary).id(…).answers(…)`.
@@ -133,6 +134,20 @@ impl Operation {
         self
     }
 
+    /// What it also takes and answers where each context is a service of its own.
+    pub fn apart(self) -> Operation {
+        let method = Method::from_bytes(self.method.to_uppercase().as_bytes()).unwrap_or_default();
+        match whose(&method, self.path) {
+            Whose::Of(_) => self.no(&[421]),
+            Whose::Each if self.parameters.iter().all(|parameter| parameter["name"] != "context") => self.query(
+                "context",
+                schema::word(CONTEXTS),
+                "For a bff before services: the one that is asked. Without it each is asked until one knows the thing.",
+            ),
+            Whose::Each | Whose::Anyones | Whose::Command => self,
+        }
+    }
+
     /// Its answer has an entity tag.
     pub fn tagged(self) -> Operation {
         let tags = "Entity tags that are known already: if it is still one of them, the answer is 304 without a body.";
@@ -246,6 +261,7 @@ pub(super) fn problems() -> Value {
         (413, "The body is larger than what is read."),
         (414, "Path and query are longer than what is read."),
         (415, "The body is of another media type than is expected."),
+        (421, "This is the service of another context: each has one of its own, and the bff asks the right one."),
         (422, "It can never be done as asked."),
         (428, "It must say which version it means."),
         (431, "The headers are more, or longer, than what is read."),
