@@ -108,6 +108,11 @@ impl Context {
         self.name
     }
 
+    /// The contexts whose events it reads.
+    pub fn listens_to(&self) -> impl Iterator<Item = &'static str> + '_ {
+        self.reads.iter().copied()
+    }
+
     /// Stores aggregates of this type.
     #[must_use]
     pub fn aggregate<A: Aggregate>(mut self) -> Context {

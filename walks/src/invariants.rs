@@ -8,10 +8,10 @@ use campaign::reservation::{self, Reservation};
 use partner::enrolment::{self, Enrolment};
 use seedwork::SagaRecord;
 use seedwork::saga::engine::Stage;
-use seedwork::testing::World;
 use tracking::event::{self, TrackingEvent};
 use wire::values::Money;
 
+use crate::Alpes;
 use crate::look::{CLOSING, REGISTRATION, doubled, said};
 
 type Check = Result<(), String>;
@@ -46,7 +46,7 @@ struct Found {
 ///
 /// # Errors
 /// The first that does not hold, in words.
-pub fn invariants(world: &World) -> Check {
+pub fn invariants(world: &impl Alpes) -> Check {
     let found = Found {
         campaigns: world.states("campaign"),
         accounts: world.states("campaign"),
@@ -72,18 +72,18 @@ pub fn invariants(world: &World) -> Check {
     Ok(())
 }
 
-fn at_rest(world: &World, found: &Found) -> Check {
+fn at_rest(world: &impl Alpes, found: &Found) -> Check {
     for (id, record) in &found.sagas {
         holds!(record.run.stage.ended(), "the saga {id} has not ended: {:?}", record.run);
         holds!(record.run.exceptions.is_empty(), "the saga {id} ended with exceptions that nobody had to sign: {:?}", record.run);
     }
-    for (context, rows) in world.each_store("SELECT topic, reason FROM waiting", &[]) {
+    for (context, rows) in world.each_store("SELECT key, reason FROM waiting", &[]) {
         holds!(rows.is_empty(), "{context} has messages that wait: {rows:?}");
     }
     Ok(())
 }
 
-fn of_campaign(world: &World, found: &Found, campaign: &Campaign) -> Check {
+fn of_campaign(world: &impl Alpes, found: &Found, campaign: &Campaign) -> Check {
     let id = campaign.campaign().as_str();
     let mine = |name: &str| -> Vec<&SagaRecord> {
         let mine = |saga: &str| saga.strip_prefix(id).is_some_and(|rest| rest.starts_with('~'));

@@ -1,17 +1,25 @@
-//! Whole stories, from the first command to the last effect, in a world that is stepped by hand.
+//! Whole stories, from the first command to the last effect: in a world that is stepped by hand, and over real servers.
 //!
 //! [`asks`] writes commands the way a story tells them, [`look`] reads what became of them, and [`invariants()`] says what holds
-//! whenever the world is at rest, whatever happened before. `tests/` has one file per story.
+//! whenever all is at rest, whatever happened before. A story of [`stories`] is told to any [`Alpes`]: to a [`World`] in both of its shapes
+//! here (`tests/stories.rs`), and to processes over PostgreSQL and Pulsar in `platform/tests/distributed/stories.rs`.
+//!
+//! What is told to a `World` only, because it is about what only a `World` can do: bad days (faults that a seed draws), the laws of sagas
+//! and the troubles of machines (handlers that break on command, time that is turned on, clocks that sleep), drafts (a broker that keeps
+//! one message back), and golden plans. What real processes and servers suffer is in `platform/tests` and in `scripts/soak`.
 
 use std::time::Duration;
 
 use seedwork::Context;
 use seedwork::testing::World;
 
+mod alpes;
 pub mod asks;
 pub mod invariants;
 pub mod look;
+pub mod stories;
 
+pub use alpes::Alpes;
 pub use asks::*;
 pub use invariants::invariants;
 pub use look::*;
@@ -46,8 +54,6 @@ pub fn both(seed: u64) -> [World; 2] {
 /// # Panics
 /// When it does not within a day; the text says what is open.
 #[track_caller]
-pub fn rest(world: &mut World) {
-    let settled = world.settle(DAY);
-    let open: Vec<_> = world.sagas().into_iter().filter(|(_, record)| !record.run.stage.ended()).collect();
-    assert!(settled, "the world does not come to rest: {open:#?}\n{:#?}\n{}", world.waiting(), world.describe());
+pub fn rest(world: &mut impl Alpes) {
+    world.rest();
 }

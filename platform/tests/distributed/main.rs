@@ -3,5 +3,6 @@
 mod decided;
 mod killed;
 mod shared;
+mod stories;
 mod support;
 mod whole;

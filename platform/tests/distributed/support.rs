@@ -93,24 +93,29 @@ impl Stack {
         self.start_replica(service, service, self.ports[service]);
     }
 
-    /// Starts one more process of a service, under a name of its own and on a port of its own.
-    pub fn start_replica(&mut self, service: &'static str, name: &str, port: u16) {
-        let database = format!("{}/{}_{{context}}", self.server.rsplit_once('/').expect("a database in the URL").0, self.name);
+    /// How a process of a service is started over such a database.
+    pub fn command(&self, service: &str, database: &str, port: u16) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_alpes"));
         for (name, _) in std::env::vars_os() {
             if name.to_str().is_some_and(|name| name.starts_with("ALPES_")) {
                 command.env_remove(name);
             }
         }
-        command.args(["serve", service, "--partitions", PARTITIONS, "--database", &database, "--broker", &self.broker]);
+        command.args(["serve", service, "--partitions", PARTITIONS, "--database", database, "--broker", &self.broker]);
         command.args(["--broker-admin", &self.admin, "--broker-namespace", &format!("public/{}", self.name)]);
-        command.args(["--port", &port.to_string()]);
+        command.args(["--port", &port.to_string()]).stdin(Stdio::null());
         if service == "bff" {
             for context in bff::CONTEXTS {
                 command.arg(format!("--services-{context}=http://127.0.0.1:{}", self.ports[context]));
             }
         }
-        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("the binary starts");
+        command
+    }
+
+    /// Starts one more process of a service, under a name of its own and on a port of its own.
+    pub fn start_replica(&mut self, service: &'static str, name: &str, port: u16) {
+        let mut command = self.command(service, &self.database("{context}"), port);
+        let mut child = command.stdout(Stdio::piped()).spawn().expect("the binary starts");
         let mut line = String::new();
         let out = child.stdout.take().expect("its standard output");
         BufReader::new(out).read_line(&mut line).expect("it says something");
@@ -157,6 +162,11 @@ impl Stack {
         postgres::statements(&database, statements).expect("the statements run");
     }
 
+    /// The URL of a context's database.
+    pub fn database(&self, context: &str) -> String {
+        format!("{}/{}_{context}", self.server.rsplit_once('/').expect("a database in the URL").0, self.name)
+    }
+
     /// Asks a service.
     pub fn get_at(&self, service: &str, path: &str) -> Answer {
         answer(self.agent.get(format!("{}{path}", self.url(service))).call())
@@ -174,9 +184,21 @@ impl Stack {
 
     /// Posts JSON to the edge, and waits so many seconds for the outcome.
     pub fn post(&self, path: &str, wait: u32, body: &Value) -> Answer {
-        let request = self.agent.post(format!("{}{path}", self.url("bff"))).content_type("application/json");
-        let request = if wait > 0 { request.header("prefer", format!("wait={wait}")) } else { request };
-        answer(request.send(body.to_string()))
+        self.send("POST", path, &[], wait, body)
+    }
+
+    /// Sends a request with JSON to the edge, and waits so many seconds for the outcome.
+    pub fn send(&self, method: &str, path: &str, headers: &[(&'static str, String)], wait: u32, body: &Value) -> Answer {
+        let mut request = ureq::http::Request::builder().method(method).uri(format!("{}{path}", self.url("bff")));
+        for (name, value) in headers {
+            request = request.header(*name, value);
+        }
+        if wait > 0 {
+            request = request.header("prefer", format!("wait={wait}"));
+        }
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        let request = request.header("content-type", "application/json").body(body).expect("a request of the right form");
+        answer(self.agent.run(request))
     }
 
     /// Posts an operator's decision to the process of this name, as somebody.
