@@ -35,6 +35,17 @@ impl Default for LeaseSettings {
     }
 }
 
+/// A lease is free only when its time is over: whoever waits for that looks a little later.
+const AFTER: Duration = Duration::from_millis(20);
+
+impl LeaseSettings {
+    /// How long after a heartbeat the next one is due: at once when another's lease has just expired, so that what a dead replica held is
+    /// taken then and not with the heartbeat after. A lease that lives is renewed long before, and brings no heartbeat forward.
+    fn next(&self, expires: Option<Duration>) -> Duration {
+        expires.map_or(self.heartbeat, |expires| self.heartbeat.min(expires + AFTER))
+    }
+}
+
 /// A partition's number, and where its holder is reached over HTTP, if it said so.
 pub type Holding = (u16, Option<String>);
 
@@ -122,7 +133,7 @@ impl Leases {
             table,
             context: context.into(),
             holder,
-            heartbeat: settings.heartbeat,
+            settings,
             events: events.clone(),
             report: report.clone(),
             leased: BTreeSet::new(),
@@ -155,7 +166,7 @@ struct Keeper<H> {
     table: Table,
     context: Arc<str>,
     holder: H,
-    heartbeat: Duration,
+    settings: LeaseSettings,
     events: Sender<Event>,
     report: Arc<Mutex<LeaseReport>>,
     /// Partitions whose lease is ours, as of the last heartbeat.
@@ -176,20 +187,21 @@ impl<H: Holder> Keeper<H> {
                 Ok(Event::Stop) | Err(RecvTimeoutError::Disconnected) => return self.give_all_up(heard),
                 Ok(event) => self.heard(event),
                 Err(RecvTimeoutError::Timeout) => {
-                    due = std::time::Instant::now() + self.heartbeat;
-                    self.beat();
+                    let expires = self.beat();
+                    due = std::time::Instant::now() + self.settings.next(expires);
                 }
             }
             self.tell();
         }
     }
 
-    /// Renews, takes what is free up to the fair share, and gives up what is beyond it.
-    fn beat(&mut self) {
-        let Beat { mine, share, newer } = match self.table.beat() {
+    /// Renews, takes what is free up to the fair share, and gives up what is beyond it. When the first lease of another expires.
+    fn beat(&mut self) -> Option<Duration> {
+        let Beat { mine, share, newer, expires } = match self.table.beat() {
             Ok(beat) => beat,
             Err(error) => {
-                return self.trouble(Some(error.0));
+                self.trouble(Some(error.0));
+                return None;
             }
         };
         self.leased = mine;
@@ -206,6 +218,7 @@ impl<H: Holder> Keeper<H> {
         // What the owner says it holds is compared with the leases when it says so.
         let events = self.events.clone();
         self.holder.holding(Box::new(move |holding| drop(events.send(Event::Holding(holding)))));
+        expires
     }
 
     fn partition(&self, number: u16) -> Partition {

@@ -39,6 +39,10 @@ const NEWER: &str =
     "SELECT number, format FROM lease WHERE context = $1 AND (holder IS NULL OR until < clock_timestamp()) AND format > $2
     ORDER BY number";
 
+/// In how many microseconds the first lease of another replica expires that is not renewed until then.
+const EXPIRES: &str = "SELECT (extract(epoch FROM min(until) - clock_timestamp()) * 1000000)::bigint FROM lease
+    WHERE context = $1 AND holder <> $2 AND until >= clock_timestamp()";
+
 /// The head forgets its holder too: the next owner need not end a session that has gone on to other partitions.
 const FREE: &str = "WITH freed AS (UPDATE lease SET holder = NULL, until = NULL
         WHERE context = $1 AND holder = $2 AND number = ANY($3) AND until > clock_timestamp() RETURNING number)
@@ -54,6 +58,8 @@ pub(super) struct Beat {
     pub share: usize,
     /// Free partitions that a newer build has held, and its format.
     pub newer: Vec<(u16, i64)>,
+    /// When the first lease of another replica expires, unless it is renewed; none when no other holds one.
+    pub expires: Option<Duration>,
 }
 
 /// The leases of a context, as one replica sees them.
@@ -98,6 +104,10 @@ impl Table {
             session.query(&of(FORGOTTEN).with(lease as f64)).await?;
             session.query(&of(PARTITIONS).with(partitions)).await?;
             let mut mine = numbers(&session.query(&of(RENEW).with(&*id).with(lease as f64)).await?)?;
+            // Before what is free is taken: what expires in between is seen here, and taken with the next.
+            let expires = session.query(&of(EXPIRES).with(&*id)).await?;
+            let expires = expires.first().map(|row| load::get::<Option<i64>>(row, 0)).transpose()?.flatten();
+            let expires = expires.map(|micros| Duration::from_micros(u64::try_from(micros).unwrap_or(0)));
             let live = session.query(&of(LIVE).with(&*id).with(lease as f64)).await?;
             let live = live.first().map_or(Ok(1), |row| load::count(row, 0))?;
             let share = usize::from(self.partitions).div_ceil(usize::try_from(live).unwrap_or(usize::MAX).max(1));
@@ -109,7 +119,7 @@ impl Table {
             let newer = session.query(&of(NEWER).with(format)).await?;
             let newer = newer.iter().map(|row| Ok((load::small(row, 0)?, load::get(row, 1)?)));
             let newer = newer.collect::<Result<_, tokio_postgres::Error>>()?;
-            Ok(Beat { mine, share, newer })
+            Ok(Beat { mine, share, newer, expires })
         });
         beat.map_err(broken("the leases"))
     }

@@ -24,7 +24,7 @@ fn lock<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Replica {
     fn new(url: &str) -> Replica {
         let mut store = Postgres::connect(url).unwrap();
-        store.open(&Schema { states: vec![StateTable::plain("lot_car")], epoch: lot::EPOCH }).unwrap();
+        store.open(&Schema { states: vec![StateTable::plain("lot_car")], epoch: lot::EPOCH, ..Schema::default() }).unwrap();
         Replica { store: Arc::new(Mutex::new(store)), held: Arc::default() }
     }
 
@@ -76,6 +76,27 @@ fn until(what: &str, mut so: impl FnMut() -> bool) -> Duration {
         sleep(Duration::from_millis(5));
     }
     start.elapsed()
+}
+
+/// What DESIGN promises of a replica that was killed or stands still, with room for a session that must be ended and topics that must be
+/// opened.
+const PROMISED: Duration = Duration::from_secs(15);
+
+#[test]
+fn what_a_dead_replica_held_is_taken_as_soon_as_its_lease_is_over_whenever_others_look() {
+    let settings = LeaseSettings::default();
+    for phase in (0..settings.heartbeat.as_millis() as u64).step_by(10).map(Duration::from_millis) {
+        // It dies right after its heartbeat, at zero; the others' next one is so much later.
+        let mut look = phase;
+        while look <= settings.lease {
+            look += settings.next(Some(settings.lease - look));
+        }
+        assert!(look <= settings.lease + AFTER, "at {look:?}");
+        assert!(look + Duration::from_secs(4) < PROMISED);
+    }
+    let living = settings.lease - settings.heartbeat;
+    assert_eq!(settings.next(Some(living)), settings.heartbeat, "who lives makes nobody look more often");
+    assert_eq!(settings.next(None), settings.heartbeat);
 }
 
 #[test]
