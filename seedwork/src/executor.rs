@@ -192,7 +192,8 @@ impl Executor {
         chance: Chance,
     ) -> Result<Executor, StoreError> {
         let registry = Registry::new(contexts);
-        let mut schema = Schema { epoch: settings.epoch, ..Schema::default() };
+        let contexts = registry.contexts.iter().map(Context::name).collect();
+        let mut schema = Schema { epoch: settings.epoch, contexts, ..Schema::default() };
         for kind in (0..registry.kinds.len()).filter_map(|table| registry.kind(table)) {
             let name = crate::store::state_table(kind.context, kind.name);
             schema.states.push(match &kind.view {

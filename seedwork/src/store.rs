@@ -35,6 +35,9 @@ pub struct Schema {
     pub states: Vec<StateTable>,
     /// The epoch of streams that begin now: greater than any before (milliseconds since 1970 do).
     pub epoch: u64,
+    /// The contexts whose store it is. A database belongs to those for which it was opened first: never to two that know nothing of
+    /// each other. None: whose it is, is not asked.
+    pub contexts: Vec<&'static str>,
 }
 
 /// The view row of a stored state, from the version of its form and its JSON.

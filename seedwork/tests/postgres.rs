@@ -19,8 +19,12 @@ fn a_store_in_postgresql_passes_the_suite() {
 }
 
 fn open(url: &str) -> Result<Postgres, StoreError> {
+    open_for(url, &[])
+}
+
+fn open_for(url: &str, contexts: &[&'static str]) -> Result<Postgres, StoreError> {
     let mut store = Postgres::connect(url)?;
-    store.open(&Schema { states: vec![StateTable::plain("lot_car")], epoch: 1 })?;
+    store.open(&Schema { states: vec![StateTable::plain("lot_car")], epoch: 1, contexts: contexts.to_vec() })?;
     Ok(store)
 }
 
@@ -44,6 +48,32 @@ fn a_database_of_a_newer_build_or_of_somebody_else_is_refused_and_left_alone() {
     let why = refusal(&theirs);
     assert!(why.contains("not one of Alpes") && why.contains("theirs"), "{why}");
     seedwork::store::postgres::statements(&theirs, "DROP TABLE theirs; CREATE TABLE head (x BIGINT)").unwrap();
+}
+
+#[test]
+fn a_database_belongs_to_the_contexts_that_opened_it_first_and_is_refused_to_all_others() {
+    let Some(mut databases) = Databases::find() else { return };
+    let url = databases.make();
+    drop(open_for(&url, &["lot", "yard"]).unwrap());
+    drop(open_for(&url, &["yard", "lot"]).unwrap());
+    for others in [&["toll"][..], &["lot"], &["lot", "toll", "yard"]] {
+        let why = open_for(&url, others).err().unwrap().0;
+        assert!(why.contains("belongs to lot, yard") && why.contains("one of its own"), "{why}");
+    }
+    drop(open(&url).unwrap());
+}
+
+#[test]
+fn of_several_contexts_that_open_a_new_database_at_once_one_has_it() {
+    let Some(mut databases) = Databases::find() else { return };
+    let url = databases.make();
+    let openers = ["lot", "yard", "toll", "gate"].map(|context| {
+        let url = url.clone();
+        std::thread::Builder::new().spawn(move || open_for(&url, &[context]).map(drop)).unwrap()
+    });
+    let opened = openers.into_iter().map(|opener| opener.join().unwrap());
+    let refused: Vec<String> = opened.filter_map(|opened| opened.err().map(|error| error.0)).collect();
+    assert_eq!(refused.iter().filter(|why| why.contains("belongs to")).count(), 3, "{refused:?}");
 }
 
 #[test]

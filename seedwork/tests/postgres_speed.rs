@@ -67,7 +67,7 @@ fn a_batch_of_64_inputs() {
     }
     let Some(mut databases) = Databases::find() else { return };
     let mut store = Postgres::connect(&databases.make()).unwrap();
-    store.open(&Schema { states: vec![StateTable::plain("lot_car")], epoch: EPOCH }).unwrap();
+    store.open(&Schema { states: vec![StateTable::plain("lot_car")], epoch: EPOCH, ..Schema::default() }).unwrap();
     let fence = store.take(&home(), None).unwrap().unwrap().fence;
     let clock = SystemClock::default();
     let wanted: Vec<(Table, Box<str>)> = (0..INPUTS).map(|id| (Table::State(0), format!("car-{id:04}").into())).collect();

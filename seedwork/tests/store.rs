@@ -29,7 +29,7 @@ impl Drop for Folder {
 
 fn open(path: &std::path::Path) -> Result<Sqlite, StoreError> {
     let mut store = Sqlite::open(path)?;
-    store.open(&Schema { states: vec![StateTable::plain("lot_car")], epoch: 1 })?;
+    store.open(&Schema { states: vec![StateTable::plain("lot_car")], epoch: 1, ..Schema::default() })?;
     Ok(store)
 }
 

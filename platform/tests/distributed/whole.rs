@@ -63,3 +63,12 @@ fn a_service_that_was_never_started_finds_everything_when_it_starts() {
     assert_eq!(stack.ended("c-1"), "completed");
     assert_eq!(stack.get("/v1/campaigns/c-1").json["status"], "active");
 }
+
+#[test]
+fn a_service_does_not_start_on_the_database_of_another_context() {
+    let Some(mut stack) = Stack::find() else { return };
+    stack.start("campaign");
+    let told = stack.command("partner", &stack.database("campaign"), 0).output().expect("the binary starts");
+    let why = String::from_utf8_lossy(&told.stderr);
+    assert!(!told.status.success() && why.contains("the database belongs to campaign and is not for partner"), "{why}");
+}

@@ -278,7 +278,7 @@ mod tests {
         let row = Arc::new(|_: u32, _: &[u8]| Ok(Vec::new()));
         let indexes = &[("by_lot", "lot, id"), ("by_built", "built, id"), ("by_lot_built", "lot, built, id")];
         let states = vec![StateTable { name, columns, indexes, row }];
-        store.open(&Schema { states, epoch: 1 }).unwrap();
+        store.open(&Schema { states, epoch: 1, ..Schema::default() }).unwrap();
         let partition = Partition { context: "parking".into(), number: 0 };
         store.take(&partition, None).unwrap().unwrap();
         let states = ids.zip(0..).map(|(id, number)| StateWrite {

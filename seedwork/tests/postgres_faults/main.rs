@@ -28,7 +28,7 @@ fn open(url: &str) -> Postgres {
     let columns = &[("colour", "TEXT"), ("size", "BIGINT")];
     let row = Arc::new(|_: u32, body: &[u8]| Ok(vec![String::from_utf8_lossy(body).into_owned().into(), Value::Null]));
     let cars = StateTable { name: "lot_car".to_owned(), columns, indexes: &[("colours", "colour, id")], row };
-    store.open(&Schema { states: vec![cars], epoch: EPOCH }).unwrap();
+    store.open(&Schema { states: vec![cars], epoch: EPOCH, ..Schema::default() }).unwrap();
     store
 }
 
@@ -274,7 +274,7 @@ fn a_view_that_comes_later_is_filled_from_the_states_that_are_there() {
     let Some(mut databases) = Databases::find() else { return };
     let url = databases.make();
     let mut plain = Postgres::connect(&url).unwrap();
-    plain.open(&Schema { states: vec![StateTable::plain("lot_car")], epoch: EPOCH }).unwrap();
+    plain.open(&Schema { states: vec![StateTable::plain("lot_car")], epoch: EPOCH, ..Schema::default() }).unwrap();
     let fence = take(&mut plain).fence;
     let states = (0..2001).map(|number| StateWrite { row: vec![], ..car(&format!("car-{number:04}"), 1) }).collect();
     plain.commit(&Writes { heads: vec![head(fence, 0)], states, ..Writes::default() }).unwrap();

@@ -37,7 +37,7 @@ pub(super) fn opened(mut store: Box<dyn Subject>) -> Box<dyn Subject> {
         row: Arc::new(|_, _| Ok(vec![Value::Null, Value::Null])),
     };
     let states = vec![cars, StateTable::plain(state_table("lot", "place"))];
-    store.open(&Schema { states, epoch: EPOCH }).expect("the store can be opened");
+    store.open(&Schema { states, epoch: EPOCH, ..Schema::default() }).expect("the store can be opened");
     store
 }
 

@@ -60,7 +60,37 @@ pub(super) fn open(address: &Address, schema: &Schema, steps: &[(u32, &str)]) ->
     let locked = link.once(async |session| session.run(&lock).await);
     locked.map_err(|trouble| StoreError(format!("cannot open the database, or another process is at it: {trouble}")))?;
     migrate(&mut link, steps)?;
+    claim(&mut link, &schema.contexts)?;
     tables::make(&mut link, schema)
+}
+
+/// What the contexts whose database it is stand behind in the table `meta`.
+const CONTEXT: &str = "context ";
+
+/// Makes the database that of these contexts, if it is nobody's yet; else it has to be theirs.
+fn claim(link: &mut Link, contexts: &[&'static str]) -> StoreResult<()> {
+    if contexts.is_empty() {
+        return Ok(());
+    }
+    let failed = |trouble: Trouble| StoreError(format!("cannot see whose the database is: {trouble}"));
+    let whose = Bound::new("SELECT key FROM meta WHERE starts_with(key, $1) ORDER BY key").with(CONTEXT);
+    let rows = link.once(async |session| session.query(&whose).await).map_err(failed)?;
+    let keys = rows.iter().map(|row| row.try_get::<_, String>(0)).collect::<Result<Vec<_>, _>>();
+    let keys = keys.map_err(|error| failed(error.into()))?;
+    let owners: BTreeSet<&str> = keys.iter().filter_map(|key| key.strip_prefix(CONTEXT)).collect();
+    let contexts: BTreeSet<&str> = contexts.iter().copied().collect();
+    if owners == contexts {
+        return Ok(());
+    }
+    let told = |names: BTreeSet<&str>| names.into_iter().collect::<Vec<_>>().join(", ");
+    if !owners.is_empty() {
+        let (owners, contexts) = (told(owners), told(contexts));
+        let what = format!("the database belongs to {owners} and is not for {contexts}: name another, each has one of its own");
+        return Err(StoreError(what));
+    }
+    let keys: Vec<String> = contexts.iter().map(|context| format!("{CONTEXT}{context}")).collect();
+    let take = Bound::new("INSERT INTO meta (key, value) SELECT key, 1 FROM UNNEST($1::text[]) AS n(key)").with(&keys);
+    link.once(async |session| session.query(&take).await).map(drop).map_err(failed)
 }
 
 fn migrate(link: &mut Link, steps: &[(u32, &str)]) -> StoreResult<()> {

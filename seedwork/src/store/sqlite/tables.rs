@@ -133,7 +133,7 @@ mod tests {
             Ok(vec![Value::from(body["floor"].as_i64())])
         };
         let states = vec![StateTable { name: "lot_car".to_owned(), columns, indexes, row: Arc::new(row) }];
-        Schema { states, epoch: 1 }
+        Schema { states, epoch: 1, ..Schema::default() }
     }
 
     fn floors(db: &Connection, column: &str) -> Vec<Option<i64>> {
