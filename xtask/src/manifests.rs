@@ -121,6 +121,8 @@ fn why_not(folder: &str, dependency: &Dependency, ours: &BTreeMap<&str, &str>) -
         ("contexts", None) if !dependency.dev && DRIVERS.contains(&name) => no("a context does no I/O"),
         ("edges", Some("seedwork" | "wire" | "contexts")) => None,
         ("edges", Some(_)) => no("an edge knows contexts, wire and seedwork"),
+        // Its tests tell the walks to real processes.
+        ("platform", Some("walks")) if dependency.dev => None,
         ("platform", Some("walks" | "xtask")) => no("the binary is made without its tests and chores"),
         (_, Some("walks")) => no("nothing stands on the walks"),
         _ => None,
@@ -158,6 +160,7 @@ mod tests {
             ("contexts/shop", "[dependencies]\nseedwork.workspace = true\nwire.workspace = true\nserde.workspace = true\n"),
             ("edges/bff", "[dependencies]\nshop.workspace = true\nwire.workspace = true\naxum = \"1\"\n"),
             ("platform", "[dependencies]\nshop.workspace = true\nbff.workspace = true\n"),
+            ("platform", "[dev-dependencies]\nwalks = { path = \"../walks\" }\n"),
             ("walks", "[dev-dependencies]\nplatform.workspace = true\nxtask = { path = \"../xtask\" }\n"),
         ] {
             assert_eq!(workspace(path, more), [], "{path}");
@@ -174,6 +177,7 @@ mod tests {
         refused("contexts/shop", "[dependencies.tokio]\nversion = \"1\"\n", 3, "a context does no I/O");
         refused("contexts/shop", "[dev-dependencies]\nbff.workspace = true\n", 4, "seedwork and wire only");
         refused("edges/bff", "[dependencies]\nplatform.workspace = true\n", 4, "an edge knows");
+        refused("platform", "[dependencies]\nwalks = { path = \"../walks\" }\n", 4, "without its tests and chores");
         refused("platform", "[dependencies]\nxtask = { path = \"../xtask\" }\n", 4, "without its tests and chores");
     }
 
