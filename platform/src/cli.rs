@@ -44,6 +44,8 @@ pub enum Command {
     /// See what each partition has published; send it again, or skip what is lost
     #[command(subcommand)]
     Streams(crate::streams::Command),
+    /// Carry the data of a stopped server to PostgreSQL, a database for each context, where services over Apache Pulsar go on with it
+    Move(Box<crate::moving::Move>),
     /// Print the schema of a topic (Avro, as a registry takes it), or of all topics: `alpes schema campaign.events`
     Schema {
         /// The topic; all of them when it is left out

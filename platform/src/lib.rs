@@ -16,6 +16,7 @@ mod dead_letters;
 mod demo;
 mod doctor;
 pub mod lock;
+mod moving;
 mod otlp;
 mod print;
 mod sagas;
@@ -76,6 +77,7 @@ fn run(cli: Cli) -> Result<(), Trouble> {
         Command::DeadLetters(asked) => dead_letters::run(&asked),
         Command::Streams(asked) => streams::run(&asked),
         Command::Subscriptions(asked) => subscriptions::run(&asked),
+        Command::Move(asked) => moving::run(&asked),
         Command::Sagas(asked) => sagas::run(&asked),
         Command::Bench { what } => {
             log(&settings::EveryFlag::default().settings()?)?;

@@ -7,6 +7,10 @@ use std::path::{Path, PathBuf};
 
 use crate::trouble::Trouble;
 
+mod moved;
+
+pub use moved::Moved;
+
 /// A data directory that this process holds: `lock` in it is locked until the value is dropped or the process ends, however it ends.
 #[derive(Debug)]
 pub struct DataDirectory {
@@ -18,8 +22,20 @@ impl DataDirectory {
     /// Makes the directory if it is missing, and locks it.
     ///
     /// # Errors
-    /// When it cannot be made or written, or another process holds it: then the text names that process.
+    /// When it cannot be made or written; when another process holds it: then the text names that process; or when its data was moved.
     pub fn take(folder: &Path) -> Result<DataDirectory, Trouble> {
+        let taken = DataDirectory::take_marked(folder)?;
+        match Moved::of(folder)? {
+            Some(moved) => Err(moved.refusal(folder)),
+            None => Ok(taken),
+        }
+    }
+
+    /// The same, though its data may have been moved: for whoever moves it.
+    ///
+    /// # Errors
+    /// As [`DataDirectory::take`].
+    pub fn take_marked(folder: &Path) -> Result<DataDirectory, Trouble> {
         let shown = folder.display();
         fs::create_dir_all(folder).map_err(|error| {
             Trouble::new(format!("cannot make the data directory {shown} ({error}): name another with --data, or set its rights"))

@@ -136,6 +136,20 @@ pub(crate) fn own(
     limits: executor::Limits,
     exporter: Option<&Exporter>,
 ) -> Result<(Handle, Owner, Stream), Trouble> {
+    let mut executor = opened(path, campaigns, limits)?;
+    let stream = Stream::new(executor.heads());
+    executor.tap(match exporter {
+        Some(exporter) => exporter.beside(Some(stream.tap())),
+        None => stream.tap(),
+    });
+    let started = Bell::default().start(executor, OnCrash::End);
+    let (handle, owner) =
+        started.map_err(|error| Trouble::new(format!("cannot start the thread that owns the store ({error})")))?;
+    Ok((handle, owner, stream))
+}
+
+/// Opens the store and takes every partition of every context.
+pub(crate) fn opened(path: &Path, campaigns: campaign::Settings, limits: executor::Limits) -> Result<Executor, Trouble> {
     let unusable = |error: StoreError| unusable(path, &error);
     let store = Sqlite::open(path).map_err(unusable)?;
     let contexts = crate::contexts(campaigns);
@@ -152,15 +166,7 @@ pub(crate) fn own(
     for partition in &partitions {
         executor.take(partition).map_err(unusable)?;
     }
-    let stream = Stream::new(executor.heads());
-    executor.tap(match exporter {
-        Some(exporter) => exporter.beside(Some(stream.tap())),
-        None => stream.tap(),
-    });
-    let started = Bell::default().start(executor, OnCrash::End);
-    let (handle, owner) =
-        started.map_err(|error| Trouble::new(format!("cannot start the thread that owns the store ({error})")))?;
-    Ok((handle, owner, stream))
+    Ok(executor)
 }
 
 /// What the settings tell the owner.
@@ -191,7 +197,7 @@ pub(crate) fn edge(owner: &Handle, store: &Path, campaigns: campaign::Settings, 
     })
 }
 
-fn chance() -> Result<Chance, Trouble> {
+pub(crate) fn chance() -> Result<Chance, Trouble> {
     Chance::from_system().map_err(|error| Trouble::new(format!("the operating system gives no randomness ({error})")))
 }
 

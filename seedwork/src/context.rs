@@ -8,6 +8,7 @@ use crate::aggregate::Aggregate;
 use crate::command::{Error, Result};
 use crate::message::{Command, Event, Owner, Role};
 use crate::saga::{Definition, SagaState};
+use crate::store::{Schema, StateTable, state_table};
 use crate::view::{Value, View};
 use crate::work::UnitOfWork;
 
@@ -222,6 +223,18 @@ impl Context {
     /// The plans of its sagas.
     pub fn plans(&self) -> &[Definition] {
         &self.sagas
+    }
+
+    /// The tables that it needs in its store, the epoch of streams that begin there now being this (milliseconds since 1970).
+    pub fn schema(&self, epoch: u64) -> Schema {
+        let table = |kind: &Kind| {
+            let name = state_table(kind.context, kind.name);
+            match &kind.view {
+                Some(view) => StateTable { name, columns: view.columns, indexes: view.indexes, row: view.of_stored.clone() },
+                None => StateTable::plain(name),
+            }
+        };
+        Schema { states: self.kinds.iter().map(table).collect(), epoch, contexts: vec![self.name] }
     }
 
     /// Every command that it takes, with the permission that it needs.

@@ -16,7 +16,7 @@ use crate::identity::Identity;
 use crate::inbox::{self, Lanes};
 use crate::log::Relay;
 use crate::message::Role;
-use crate::store::{Destination, LogRow, Partition, Place, Route, Schema, StateTable, Store, StoreError};
+use crate::store::{Destination, LogRow, Partition, Place, Route, Schema, Store, StoreError};
 
 mod alarms;
 mod answer;
@@ -31,6 +31,7 @@ mod meters;
 mod operate;
 pub mod owner;
 mod recover;
+mod rest;
 mod run;
 mod settle;
 mod tap;
@@ -194,12 +195,8 @@ impl Executor {
         let registry = Registry::new(contexts);
         let contexts = registry.contexts.iter().map(Context::name).collect();
         let mut schema = Schema { epoch: settings.epoch, contexts, ..Schema::default() };
-        for kind in (0..registry.kinds.len()).filter_map(|table| registry.kind(table)) {
-            let name = crate::store::state_table(kind.context, kind.name);
-            schema.states.push(match &kind.view {
-                Some(view) => StateTable { name, columns: view.columns, indexes: view.indexes, row: view.of_stored.clone() },
-                None => StateTable::plain(name),
-            });
+        for context in &registry.contexts {
+            schema.states.extend(context.schema(settings.epoch).states);
         }
         store.open(&schema)?;
         let identity = Identity::new(registry.kinds.len());

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use crate::view::Value;
 
+pub mod carry;
 mod committer;
 pub mod contract;
 #[cfg(feature = "distributed")]

@@ -33,10 +33,10 @@ fn batch(fence: u64, number: u64) -> Writes {
         id: format!("car-{id:04}~s").into(),
         partition: home(),
         version,
-        stage: "running",
+        stage: "running".into(),
         body: body("saga"),
         start: (version == 1).then(|| body("start")),
-        log: None,
+        log: Vec::new(),
     });
     let first = number * 2 * INPUTS;
     let to = Destination { topic: "lot.commands".into(), partition: 0 };

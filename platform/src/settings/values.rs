@@ -78,6 +78,13 @@ impl Database {
         self.0.replace("{context}", context)
     }
 
+    /// Where it is, without user and password.
+    pub fn place(&self) -> &str {
+        let place = self.0.split_once("://").map_or(&*self.0, |(_, place)| place);
+        let place = place.rsplit_once('@').map_or(place, |(_, place)| place);
+        place.split_once('?').map_or(place, |(place, _)| place)
+    }
+
     /// Whether each context has one of its own.
     pub fn is_for_each(&self) -> bool {
         self.0.contains("{context}")

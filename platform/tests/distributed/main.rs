@@ -2,6 +2,7 @@
 
 mod decided;
 mod killed;
+mod moved;
 mod shared;
 mod stories;
 mod support;

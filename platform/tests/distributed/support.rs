@@ -82,6 +82,14 @@ impl Stack {
         format!("{}/admin/v2/namespaces/public/{}", self.admin, self.name)
     }
 
+    /// The binary with these arguments, told where the broker is and of nothing else.
+    pub fn alpes(&self, arguments: &[&str]) -> Command {
+        let mut command = bare();
+        command.args(arguments).args(["--partitions", PARTITIONS, "--broker", &self.broker, "--broker-admin", &self.admin]);
+        command.args(["--broker-namespace", &format!("public/{}", self.name)]);
+        command
+    }
+
     /// Starts every service and waits until each is ready.
     pub fn all(mut self) -> Stack {
         SERVICES.iter().for_each(|service| self.start(service));
@@ -95,15 +103,8 @@ impl Stack {
 
     /// How a process of a service is started over such a database.
     pub fn command(&self, service: &str, database: &str, port: u16) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_alpes"));
-        for (name, _) in std::env::vars_os() {
-            if name.to_str().is_some_and(|name| name.starts_with("ALPES_")) {
-                command.env_remove(name);
-            }
-        }
-        command.args(["serve", service, "--partitions", PARTITIONS, "--database", database, "--broker", &self.broker]);
-        command.args(["--broker-admin", &self.admin, "--broker-namespace", &format!("public/{}", self.name)]);
-        command.args(["--port", &port.to_string()]).stdin(Stdio::null());
+        let mut command = self.alpes(&["serve", service, "--database", database, "--port", &port.to_string()]);
+        command.stdin(Stdio::null());
         if service == "bff" {
             for context in bff::CONTEXTS {
                 command.arg(format!("--services-{context}=http://127.0.0.1:{}", self.ports[context]));
@@ -114,13 +115,8 @@ impl Stack {
 
     /// Starts one more process of a service, under a name of its own and on a port of its own.
     pub fn start_replica(&mut self, service: &'static str, name: &str, port: u16) {
-        let mut command = self.command(service, &self.database("{context}"), port);
-        let mut child = command.stdout(Stdio::piped()).spawn().expect("the binary starts");
-        let mut line = String::new();
-        let out = child.stdout.take().expect("its standard output");
-        BufReader::new(out).read_line(&mut line).expect("it says something");
-        let address = line.trim_end().rsplit_once(" listens on ").map(|(_, address)| address.to_owned());
-        self.addresses.insert(name.to_owned(), address.unwrap_or_else(|| panic!("{service}: {line:?}")));
+        let (child, address) = listening(self.command(service, &self.database("{context}"), port));
+        self.addresses.insert(name.to_owned(), address);
         self.processes.insert(name.to_owned(), child);
     }
 
@@ -158,8 +154,7 @@ impl Stack {
 
     /// Runs SQL in the database of a context.
     pub fn sql(&self, context: &str, statements: &str) {
-        let database = format!("{}/{}_{context}", self.server.rsplit_once('/').expect("a database in the URL").0, self.name);
-        postgres::statements(&database, statements).expect("the statements run");
+        postgres::statements(&self.database(context), statements).expect("the statements run");
     }
 
     /// The URL of a context's database.
@@ -216,6 +211,29 @@ impl Stack {
             matches!(status.as_str(), "completed" | "undone").then_some(status)
         })
     }
+}
+
+/// The binary, told nothing by this environment.
+pub fn bare() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_alpes"));
+    for (name, _) in std::env::vars_os() {
+        if name.to_str().is_some_and(|name| name.starts_with("ALPES_")) {
+            command.env_remove(name);
+        }
+    }
+    command
+}
+
+/// Starts a server, waits until it listens, and says where.
+#[track_caller]
+pub fn listening(mut command: Command) -> (Child, String) {
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("the binary starts");
+    let mut line = String::new();
+    let out = child.stdout.take().expect("its standard output");
+    BufReader::new(out).read_line(&mut line).expect("it says something");
+    let url = line.split_whitespace().find(|word| word.starts_with("http://"));
+    let url = url.unwrap_or_else(|| panic!("it does not listen: {line:?}")).to_owned();
+    (child, url)
 }
 
 fn answer(told: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> Answer {

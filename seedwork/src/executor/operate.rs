@@ -327,7 +327,7 @@ impl Executor {
                 partition: held.partition.clone(),
                 at: received,
                 actor: operation.actor.clone(),
-                decision,
+                decision: decision.into(),
                 about,
                 reason: operation.decision.reason().map(str::to_owned),
                 told: decided.told(&held.partition),

@@ -145,7 +145,15 @@ impl Executor {
         live.version += 1;
         let version = live.version;
         let Some(held) = self.held.get(partition) else { return Ok(None) };
-        Ok(Some(SagaWrite { id: id.clone(), partition: held.partition.clone(), version, stage, body, start, log: older }))
+        Ok(Some(SagaWrite {
+            id: id.clone(),
+            partition: held.partition.clone(),
+            version,
+            stage: stage.into(),
+            body,
+            start,
+            log: older.into_iter().collect(),
+        }))
     }
 
     fn log_row(&mut self, outgo: &Outgo, now: i64) -> Result<LogRow, Stop> {

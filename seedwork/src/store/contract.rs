@@ -12,6 +12,7 @@ use super::*;
 use crate::log::history;
 use crate::view::Read;
 
+mod carried;
 mod operating;
 pub(super) mod parts;
 
@@ -28,8 +29,8 @@ pub enum Make {
 }
 
 /// A store under test: what its owner uses, and a door for queries.
-pub trait Subject: Store + Read {}
-impl<S: Store + Read> Subject for S {}
+pub trait Subject: Store + Read + carry::Target {}
+impl<S: Store + Read + carry::Target> Subject for S {}
 
 /// Gives the suite what it wants.
 pub type Maker<'a> = &'a mut dyn FnMut(Make) -> Option<Box<dyn Subject>>;
@@ -54,6 +55,7 @@ pub fn check(make: Maker<'_>) {
     commands_are_kept_until_they_expire(make);
     what_peek_does_not_know_fetch_brings(make);
     another_connection_finds_all_of_it(make);
+    carried::check(make);
 }
 
 fn a_new_partition_begins_empty_and_each_take_raises_its_fence(make: Maker<'_>) {
@@ -116,6 +118,7 @@ fn a_refused_commit_writes_nothing_and_the_store_goes_on(make: Maker<'_>) {
     for (what, bad) in refused {
         let good = state("car-2", 1);
         let writes = Writes {
+            carried: false,
             operations: Vec::new(),
             pauses: Vec::new(),
             drops: Vec::new(),

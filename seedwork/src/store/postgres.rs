@@ -24,6 +24,7 @@ mod link;
 mod load;
 mod names;
 mod readers;
+mod receive;
 mod session;
 mod tables;
 mod take;

@@ -1,5 +1,6 @@
 //! What one batch writes, as plain data.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::{Destination, LogRow, Partition, Place, Route, Waiting, WaitingHead};
@@ -47,13 +48,13 @@ pub struct SagaWrite {
     /// Its new version; 1 for a new one.
     pub version: u64,
     /// [`SagaRecord::stage`](crate::SagaRecord::stage).
-    pub stage: &'static str,
+    pub stage: Cow<'static, str>,
     /// JSON: the record.
     pub body: Vec<u8>,
     /// JSON of the state, when it is new.
     pub start: Option<Vec<u8>>,
-    /// Lines of its log that its record no longer holds, as a JSON array, and which such array it is, from 0.
-    pub log: Option<(u64, Vec<u8>)>,
+    /// Lines of its log that its record no longer holds, as JSON arrays, and which such array each is, from 0.
+    pub log: Vec<(u64, Vec<u8>)>,
 }
 
 /// A command's id, with what it was and what became of it.
@@ -101,7 +102,7 @@ pub struct OperationWrite {
     /// Who decided.
     pub actor: Arc<str>,
     /// What: `retry`, `discard` …
-    pub decision: &'static str,
+    pub decision: Cow<'static, str>,
     /// The id of what it is about.
     pub about: String,
     /// Why, in the operator's words.
@@ -135,12 +136,15 @@ pub struct Writes {
     pub drops: Vec<(Partition, Place)>,
     /// What operators decided.
     pub operations: Vec<OperationWrite>,
+    /// The states and sagas come from another store ([`carry`](super::carry)): each is new here, whatever its version.
+    pub carried: bool,
 }
 
 impl Writes {
     /// Whether there is nothing to write.
     pub fn is_empty(&self) -> bool {
-        let Writes { heads, destinations, marks, states, sagas, log, commands, waiting, pauses, drops, operations } = self;
+        let Writes { heads, destinations, marks, states, sagas, log, commands, waiting, pauses, drops, operations, carried: _ } =
+            self;
         heads.is_empty()
             && destinations.is_empty()
             && marks.is_empty()

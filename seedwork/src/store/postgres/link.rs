@@ -27,6 +27,8 @@ pub(super) enum Role {
     Reader,
     /// Makes and fills tables.
     Maker,
+    /// Brings all rows of another store in one transaction.
+    Mover,
     /// Keeps leases, which are short.
     Keeper,
 }
@@ -46,7 +48,7 @@ impl Role {
             Role::Keeper => {
                 "SET default_transaction_isolation = 'read committed'; SET statement_timeout = '3s'; SET lock_timeout = '3s'"
             }
-            Role::Maker => {
+            Role::Maker | Role::Mover => {
                 "SET default_transaction_isolation = 'read committed'; SET statement_timeout = 0; SET lock_timeout = '60s'"
             }
         }
@@ -58,6 +60,8 @@ impl Role {
             Role::Owner | Role::Reader => Duration::from_secs(30),
             Role::Keeper => Duration::from_secs(4),
             Role::Maker => Duration::from_secs(3600),
+            // All of its answers together: whether the server still lives, the connection itself finds out.
+            Role::Mover => Duration::from_secs(7 * 24 * 3600),
         }
     }
 }

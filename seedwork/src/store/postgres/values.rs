@@ -32,7 +32,9 @@ impl ToSql for Value {
             Value::Integer(number) if *of == Type::INT8 => number.to_sql(of, out),
             Value::Integer(number) if *of == Type::INT4 => i32::try_from(*number)?.to_sql(of, out),
             Value::Integer(number) if *of == Type::INT2 => i16::try_from(*number)?.to_sql(of, out),
-            Value::Text(text) if *of == Type::TEXT || *of == Type::VARCHAR || *of == Type::UNKNOWN => text.to_sql(of, out),
+            Value::Text(text) if *of == Type::TEXT || *of == Type::VARCHAR || *of == Type::UNKNOWN => {
+                storable(text).as_ref().to_sql(of, out)
+            }
             Value::Integer(_) | Value::Text(_) => Err(format!("{self:?} where {of} is wanted").into()),
         }
     }

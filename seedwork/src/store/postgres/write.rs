@@ -79,8 +79,20 @@ impl<'a> Batch<'a> {
     /// All that the batch writes, the heads first.
     pub fn statements(&self) -> Result<Vec<Bound<'a>>, CommitError> {
         let mut all = Vec::new();
-        let Writes { heads, destinations, marks, states: _, sagas, log, commands, waiting, pauses, drops, operations } =
-            self.writes;
+        let Writes {
+            heads,
+            destinations,
+            marks,
+            states: _,
+            sagas,
+            log,
+            commands,
+            waiting,
+            pauses,
+            drops,
+            operations,
+            carried: _,
+        } = self.writes;
         if !heads.is_empty() {
             all.push(self.heads(heads));
         }
@@ -136,7 +148,7 @@ impl<'a> Batch<'a> {
                 .with(each(operations, |one| self.names.partition(&one.partition)))
                 .with(each(operations, |one| one.at))
                 .with(each(operations, |one| storable(&one.actor)))
-                .with(each(operations, |one| one.decision))
+                .with(each(operations, |one| &*one.decision))
                 .with(each(operations, |one| storable(&one.about)))
                 .with(each(operations, |one| one.reason.as_deref().map(storable)))
                 .with(each(operations, |one| one.told.to_string()));
@@ -178,7 +190,7 @@ impl<'a> Batch<'a> {
     fn states(&self, all: &mut Vec<Bound<'a>>) -> Result<(), CommitError> {
         let mut by_table: BTreeMap<(usize, bool), Vec<&'a StateWrite>> = BTreeMap::new();
         for write in &self.writes.states {
-            by_table.entry((write.table, write.version == 1)).or_default().push(write);
+            by_table.entry((write.table, write.version == 1 || self.writes.carried)).or_default().push(write);
         }
         for ((table, new), rows) in by_table {
             let refused = |why: &str| CommitError::Refused(format!("state table {table}: {why}"));
@@ -199,12 +211,13 @@ impl<'a> Batch<'a> {
     }
 
     fn sagas(&self, sagas: &'a [SagaWrite], all: &mut Vec<Bound<'a>>) {
-        let (new, moved): (Vec<&SagaWrite>, Vec<&SagaWrite>) = sagas.iter().partition(|saga| saga.version == 1);
+        let (new, moved): (Vec<&SagaWrite>, Vec<&SagaWrite>) =
+            sagas.iter().partition(|saga| saga.version == 1 || self.writes.carried);
         let rows = |sql: &'static str, sagas: &[&'a SagaWrite]| {
             Bound::new(sql)
                 .with(sagas.iter().map(|saga| &*saga.id).collect::<Vec<&'a str>>())
                 .with(sagas.iter().map(|saga| number(saga.version)).collect::<Vec<_>>())
-                .with(sagas.iter().map(|saga| saga.stage).collect::<Vec<_>>())
+                .with(sagas.iter().map(|saga| &*saga.stage).collect::<Vec<&'a str>>())
                 .with(sagas.iter().map(|saga| Text(&saga.body)).collect::<Vec<_>>())
                 .with(sagas.iter().map(|saga| self.names.partition(&saga.partition)).collect::<Vec<_>>())
         };
@@ -219,7 +232,7 @@ impl<'a> Batch<'a> {
             let (ids, bodies): (Vec<_>, Vec<_>) = starts.into_iter().unzip();
             all.push(Bound::new(STARTS).with(ids).with(bodies));
         }
-        let lines: Vec<_> = sagas.iter().filter_map(|saga| saga.log.as_ref().map(|log| (&*saga.id, log))).collect();
+        let lines: Vec<_> = sagas.iter().flat_map(|saga| saga.log.iter().map(|log| (&*saga.id, log))).collect();
         if !lines.is_empty() {
             let bound = Bound::new(SAGA_LOG)
                 .with(lines.iter().map(|(id, _)| *id).collect::<Vec<&'a str>>())

@@ -7,9 +7,12 @@ const LAST_STREAM: i64 = 1 << 16;
 
 /// The statements of one state table.
 pub(super) struct Statements {
+    pub name: String,
     pub select: String,
     pub insert: String,
     pub update: String,
+    /// All rows after an id, in order.
+    pub page: String,
     /// How many columns its view has.
     pub columns: usize,
 }

@@ -113,9 +113,11 @@ pub(super) fn statements(table: &StateTable) -> Statements {
     let places: String = (5..).take(table.columns.len()).map(|place| format!(", ?{place}")).collect();
     let sets: String = table.columns.iter().zip(5..).map(|((name, _), place)| format!(", {name} = ?{place}")).collect();
     Statements {
+        name: name.clone(),
         select: format!("SELECT version, format, body FROM {name} WHERE id = ?1"),
         insert: format!("INSERT INTO {name} (id, version, format, body{columns}) VALUES (?1, ?2, ?3, ?4{places})"),
         update: format!("UPDATE {name} SET version = ?2, format = ?3, body = ?4{sets} WHERE id = ?1 AND version = ?2 - 1"),
+        page: format!("SELECT id, version, format, body FROM {name} WHERE id > ?1 ORDER BY id"),
         columns: table.columns.len(),
     }
 }

@@ -19,9 +19,9 @@ impl Session {
             return Ok(fenced);
         }
         for rows in writes.states.chunk_by(|one, next| one.table == next.table) {
-            self.write_states(rows)?;
+            self.write_states(rows, writes.carried)?;
         }
-        self.write_sagas(&writes.sagas)?;
+        self.write_sagas(&writes.sagas, writes.carried)?;
         self.write_log(&writes.log)?;
         for (partition, destination, place) in &writes.destinations {
             let (partition, topic) = (self.partition_id(partition)?, self.name(&destination.topic)?);
@@ -83,7 +83,7 @@ impl Session {
                     partition,
                     write.at,
                     &*write.actor,
-                    write.decision,
+                    &*write.decision,
                     write.about,
                     write.reason,
                     write.told.to_string()
@@ -134,10 +134,10 @@ impl Session {
     }
 
     /// The rows of one table. Each statement is looked up once for all its rows: that costs as much as a small row does.
-    fn write_states(&mut self, rows: &[StateWrite]) -> rusqlite::Result<()> {
+    fn write_states(&mut self, rows: &[StateWrite], carried: bool) -> rusqlite::Result<()> {
         let statements = rows.first().and_then(|row| self.states.get(row.table)).ok_or(rusqlite::Error::InvalidQuery)?;
         for (new, sql) in [(true, &statements.insert), (false, &statements.update)] {
-            let mut rows = rows.iter().filter(|row| (row.version == 1) == new).peekable();
+            let mut rows = rows.iter().filter(|row| (row.version == 1 || carried) == new).peekable();
             if rows.peek().is_none() {
                 continue;
             }
@@ -161,7 +161,7 @@ impl Session {
         Ok(())
     }
 
-    fn write_sagas(&mut self, writes: &[SagaWrite]) -> rusqlite::Result<()> {
+    fn write_sagas(&mut self, writes: &[SagaWrite], carried: bool) -> rusqlite::Result<()> {
         if writes.is_empty() {
             return Ok(());
         }
@@ -174,8 +174,8 @@ impl Session {
             "UPDATE saga SET version = ?2, stage = ?3, body = ?4 WHERE id = ?1 AND version = ?2 - 1 AND partition = ?5",
         )?;
         for (write, partition) in writes.iter().zip(partitions) {
-            let row = params![write.id, number(write.version), write.stage, Text(&write.body), partition];
-            if write.version == 1 {
+            let row = params![write.id, number(write.version), &*write.stage, Text(&write.body), partition];
+            if write.version == 1 || carried {
                 insert.execute(row)?;
                 if let Some(state) = &write.start {
                     // Numbered as its saga: sagas that start together stand together, and move together later.
@@ -184,7 +184,7 @@ impl Session {
             } else if update.execute(row)? == 0 {
                 return Err(conflict(&write.id));
             }
-            if let Some((line, entries)) = &write.log {
+            for (line, entries) in &write.log {
                 let sql = "INSERT INTO saga_log (saga, line, entries) VALUES (?1, ?2, ?3)";
                 db.prepare_cached(sql)?.execute(params![write.id, number(*line), Text(entries)])?;
             }
