@@ -3,6 +3,7 @@
 mod decided;
 mod killed;
 mod moved;
+mod restored;
 mod shared;
 mod stories;
 mod support;

@@ -162,6 +162,23 @@ impl Stack {
         format!("{}/{}_{context}", self.server.rsplit_once('/').expect("a database in the URL").0, self.name)
     }
 
+    /// Copies the database of a context, as it is now. Nobody may use it.
+    pub fn keep_copy(&self, context: &str) {
+        let name = &self.name;
+        let copy = format!("CREATE DATABASE {name}_copy TEMPLATE {name}_{context}");
+        // The server notices a while after a process that its connections are gone.
+        until("the database can be copied", || postgres::statements(&self.server, &copy).ok());
+    }
+
+    /// Puts that copy in the place of the database.
+    pub fn put_copy_back(&self, context: &str) {
+        let name = &self.name;
+        let drop = format!("DROP DATABASE {name}_{context} WITH (FORCE)");
+        postgres::statements(&self.server, &drop).expect("the database can be dropped");
+        let back = format!("ALTER DATABASE {name}_copy RENAME TO {name}_{context}");
+        postgres::statements(&self.server, &back).expect("the copy can be renamed");
+    }
+
     /// Asks a service.
     pub fn get_at(&self, service: &str, path: &str) -> Answer {
         answer(self.agent.get(format!("{}{path}", self.url(service))).call())
