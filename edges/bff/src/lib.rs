@@ -50,6 +50,7 @@ mod problem;
 mod routes;
 mod sagas;
 mod serve;
+mod starting;
 mod stream;
 mod streams;
 mod submit;
@@ -69,6 +70,7 @@ pub use patient::STALLED_MAX;
 pub use problem::{PROBLEM_JSON, Problem};
 pub use sagas::{Plan, plans};
 pub use serve::{Listening, serve};
+pub use starting::Starting;
 pub use stream::{HEARTBEAT, SUBSCRIBERS_MAX, Stream};
 pub use submit::FIRST_MAX;
 

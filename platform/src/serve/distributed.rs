@@ -4,14 +4,14 @@ use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bff::{Bff, Here, Home, Listening, Replicas, Services};
+use bff::{Bff, Here, Home, Listening, Replicas, Services, Starting};
 use seedwork::broker::pulsar::{self, Edge, Pulsar};
 use seedwork::clock::{Clock, SystemClock};
 use seedwork::executor::owner::{Bell, Handle, OnCrash};
 use seedwork::executor::{self, Executor};
 use seedwork::message::{Role as Topic, topic_schema};
 use seedwork::store::StoreError;
-use seedwork::store::postgres::{LeaseSettings, Leases, Postgres, Readers, holders};
+use seedwork::store::postgres::{self, LeaseSettings, Leases, Postgres, Readers, holders};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -21,13 +21,8 @@ use crate::otlp::Exporter;
 use crate::settings::{Address, Settings};
 use crate::trouble::{Exit, Trouble};
 
-/// What one role runs.
-struct Running {
-    role: Role,
-    listening: Listening,
-    edge: Bff,
-    service: Option<Service>,
-}
+/// Between two attempts to begin, at first and at most.
+const AGAIN: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(5));
 
 /// An owner of partitions of one context, and what keeps its leases.
 struct Service {
@@ -54,19 +49,13 @@ pub(super) fn run(settings: &Settings, roles: &[Role], port_is_set: bool) -> Res
     }
     let runtime = runtime(settings)?;
     let (exporter, exporting) = export(settings)?.unzip();
-    let mut running = Vec::new();
+    let mut listening = Vec::new();
     for role in roles {
         let port = if port_is_set { settings.port } else { role.port() };
-        let listening = runtime.block_on(listen(SocketAddr::new(settings.host, port)))?.at_most(settings.connections);
-        running.push(start(settings, *role, listening, exporter.as_ref(), &runtime)?);
+        let socket = runtime.block_on(listen(SocketAddr::new(settings.host, port)))?;
+        listening.push((*role, socket.at_most(settings.connections)));
     }
-    let ended = runtime.block_on(async {
-        let signals = Signals::listen()?;
-        for Running { role, listening, .. } in &running {
-            say(&format!("Alpes {} listens on http://{}\n", role.name(), listening.address));
-        }
-        attend(running, exporter, signals).await
-    });
+    let ended = runtime.block_on(async { attend(settings, listening, exporter, Signals::listen()?).await });
     runtime.shutdown_timeout(Duration::from_secs(1));
     if let Some(exporting) = exporting {
         exporting.finish();
@@ -74,30 +63,91 @@ pub(super) fn run(settings: &Settings, roles: &[Role], port_is_set: bool) -> Res
     ended
 }
 
-fn start(
-    settings: &Settings,
+/// Why a service has not begun.
+enum Not {
+    /// What it needs is away: it begins when that comes.
+    Yet(Trouble),
+    /// Somebody has to change something.
+    Begun(Trouble),
+}
+
+impl From<Trouble> for Not {
+    fn from(trouble: Trouble) -> Not {
+        Not::Begun(trouble)
+    }
+}
+
+impl From<pulsar::Trouble> for Not {
+    fn from(trouble: pulsar::Trouble) -> Not {
+        let told = Trouble::new(trouble.to_string());
+        if trouble.passes { Not::Yet(told) } else { Not::Begun(told) }
+    }
+}
+
+/// Begins a service, as soon as what it needs is there.
+async fn begin(
+    settings: Settings,
     role: Role,
-    listening: Listening,
-    exporter: Option<&Exporter>,
-    runtime: &tokio::runtime::Runtime,
-) -> Result<Running, Trouble> {
+    address: SocketAddr,
+    exporter: Option<Exporter>,
+    starting: Starting,
+) -> Result<Option<Service>, Trouble> {
+    let (mut wait, mut told) = (AGAIN.0, String::new());
     let name = match &settings.replica.0 {
         Some(name) => format!("{}-{}", role.name(), name.0),
         None => format!("{}-{:016x}", role.name(), chance()?.bits()),
     };
+    loop {
+        let name = name.clone();
+        let (settings, own, runtime) = (settings.clone(), exporter.clone(), tokio::runtime::Handle::current());
+        let attempt = tokio::task::spawn_blocking(move || start(&settings, name, role, address, own.as_ref(), &runtime)).await;
+        match attempt {
+            Ok(Ok((edge, service))) => {
+                let spans = exporter.map(|exporter| Arc::new(move |span| exporter.request(span)) as bff::Spans);
+                starting.begun(edge.traced(spans));
+                say(&format!("Alpes {} listens on http://{address}\n", role.name()));
+                return Ok(service);
+            }
+            Ok(Err(Not::Yet(trouble))) => {
+                let why = trouble.to_string();
+                starting.waits(&why);
+                // Once, and not with every attempt.
+                if why != told {
+                    tracing::warn!(service = role.name(), %address, why, "not ready: it is tried again until it does");
+                    told = why;
+                }
+            }
+            Ok(Err(Not::Begun(trouble))) => return Err(trouble),
+            Err(_) => {
+                return Err(Trouble::new(format!("a defect of Alpes broke the start of {}; please report it", role.name())));
+            }
+        }
+        tokio::time::sleep(wait).await;
+        wait = (wait * 2).min(AGAIN.1);
+    }
+}
+
+fn start(
+    settings: &Settings,
+    name: String,
+    role: Role,
+    address: SocketAddr,
+    exporter: Option<&Exporter>,
+    runtime: &tokio::runtime::Handle,
+) -> Result<(Bff, Option<Service>), Not> {
     let broker = broker(settings, name)?;
     let campaigns = campaign::Settings { opening_limit_major: settings.opening_limit };
+    // Before there is an owner, which nobody would stop if this failed.
+    let door = door(broker.clone(), runtime)?;
     let (service, home) = match role.context() {
         None => (None, Home::Away(services(settings)?)),
         Some(context) => {
-            let address = reached_at(settings, listening.address)?;
-            let (service, here) = own(settings, context, campaigns, broker.clone(), exporter, address)?;
+            let (service, here) = own(settings, context, campaigns, broker, exporter, reached_at(settings, address)?)?;
             (Some(service), Home::Here(here))
         }
     };
-    let door = door(broker, runtime)?;
     let edge = Bff { door: Arc::new(door), home, clock: Box::new(SystemClock::default()), chance: chance()?, campaigns };
-    Ok(Running { role, listening, edge, service })
+    Ok((edge, service))
 }
 
 /// Where the broker is, as the settings say.
@@ -120,10 +170,10 @@ pub(crate) fn broker(settings: &Settings, name: String) -> Result<pulsar::Settin
 }
 
 /// Where the other replicas of a service reach this one, `host:port`.
-fn reached_at(settings: &Settings, listening: SocketAddr) -> Result<String, Trouble> {
+fn reached_at(settings: &Settings, listening: SocketAddr) -> Result<String, Not> {
     if let Some(address) = &settings.advertise.0 {
         let wrong = || Trouble::new(format!("advertise is {address}: it has to be a host and a port, without a path"));
-        return address.authority().map(str::to_owned).ok_or_else(|| wrong().exit(Exit::Usage));
+        return address.authority().map(str::to_owned).ok_or_else(|| wrong().exit(Exit::Usage).into());
     }
     if !listening.ip().is_unspecified() {
         return Ok(listening.to_string());
@@ -140,7 +190,8 @@ fn reached_at(settings: &Settings, listening: SocketAddr) -> Result<String, Trou
         socket.local_addr()
     });
     let own = own.map_err(|error| {
-        Trouble::new(format!("the address from which the broker is reached is not known ({error}): set it with --advertise"))
+        let why = "the address from which the broker is reached is not known";
+        Not::Yet(Trouble::new(format!("{why} ({error}): wait for its name to be known, or set --advertise")))
     })?;
     Ok(SocketAddr::new(own.ip(), listening.port()).to_string())
 }
@@ -161,9 +212,12 @@ fn own(
     broker: pulsar::Settings,
     exporter: Option<&Exporter>,
     address: String,
-) -> Result<(Service, Here), Trouble> {
+) -> Result<(Service, Here), Not> {
     let url = database(settings, context)?;
-    let unusable = |error: StoreError| Trouble::new(format!("the database of {context} cannot be used: {error}"));
+    let unusable = |error: StoreError| {
+        let trouble = Trouble::new(format!("the database of {context} cannot be used: {error}"));
+        if postgres::is_away(&url) { Not::Yet(trouble) } else { Not::Begun(trouble) }
+    };
     let contexts: Vec<_> = crate::contexts(campaigns).into_iter().filter(|known| known.name() == context).collect();
     let plans = bff::plans(&contexts);
     let clock = SystemClock::default();
@@ -173,7 +227,7 @@ fn own(
     let replica = broker.name.clone();
     let bell = Bell::default();
     let ring = bell.clone();
-    let broker = Pulsar::connect(broker, move || ring.ring()).map_err(|trouble| Trouble::new(trouble.to_string()))?;
+    let broker = Pulsar::connect(broker, move || ring.ring())?;
     let opened = Executor::new(contexts, executing, Box::new(store), Box::new(broker), Box::new(clock), chance()?);
     let mut executor = opened.map_err(unusable)?.limited(limits(settings));
     if let Some(exporter) = exporter {
@@ -196,18 +250,17 @@ fn own(
 }
 
 /// A door over the broker.
-fn door(broker: pulsar::Settings, runtime: &tokio::runtime::Runtime) -> Result<Remote, Trouble> {
+fn door(broker: pulsar::Settings, runtime: &tokio::runtime::Handle) -> Result<Remote, pulsar::Trouble> {
     let asked = Arc::<Asked>::default();
     let hearing = asked.clone();
-    let edge =
-        Edge::connect(broker, move |answered| hearing.hear(answered)).map_err(|trouble| Trouble::new(trouble.to_string()))?;
+    let edge = Edge::connect(broker, move |answered| hearing.hear(answered))?;
     let answer_to: Arc<str> = edge.answer_to().into();
     let edge = Arc::new(edge);
     let send: super::door::Sender = Box::new(move |context, packet, hash| {
         let edge = edge.clone();
         Box::pin(async move { edge.send(&context, &packet, &hash).await })
     });
-    Ok(Remote::new(asked, send, runtime.handle().clone(), answer_to))
+    Ok(Remote::new(asked, send, runtime.clone(), answer_to))
 }
 
 /// Where the services are, as the settings say.
@@ -227,26 +280,38 @@ fn services(settings: &Settings) -> Result<Services, Trouble> {
 }
 
 /// Serves until a signal comes; then lets requests finish, hands the partitions on, and ends the owners.
-async fn attend(running: Vec<Running>, exporter: Option<Exporter>, mut signals: Signals) -> Result<(), Trouble> {
+async fn attend(
+    settings: &Settings,
+    listening: Vec<(Role, Listening)>,
+    exporter: Option<Exporter>,
+    mut signals: Signals,
+) -> Result<(), Trouble> {
     let (stop, stopping) = watch::channel(());
-    let spans = exporter.map(|exporter| Arc::new(move |span| exporter.request(span)) as bff::Spans);
-    let (mut serving, mut owners, mut services) = (JoinSet::new(), JoinSet::new(), Vec::new());
-    for Running { listening, edge, service, .. } in running {
-        let mut stopping = stopping.clone();
-        serving.spawn(bff::serve(listening, edge.traced(spans.clone()), async move {
+    let (mut serving, mut beginning, mut owners) = (JoinSet::new(), JoinSet::new(), JoinSet::new());
+    let mut services = Vec::new();
+    for (role, listening) in listening {
+        let (mut stopping, starting) = (stopping.clone(), Starting::default());
+        beginning.spawn(begin(settings.clone(), role, listening.address, exporter.clone(), starting.clone()));
+        serving.spawn(bff::serve(listening, starting.router(), async move {
             // Told to stop, or nobody is left who could tell.
             let _either = stopping.changed().await;
         }));
-        if let Some(Service { handle, owner, leases }) = service {
-            owners.spawn_blocking(move || owner.join());
-            services.push((handle, leases));
+    }
+    loop {
+        tokio::select! {
+            Some(begun) = beginning.join_next() => {
+                let broke = |_| Trouble::new("a defect of Alpes broke the start of a service; please report what stands above");
+                if let Some(Service { handle, owner, leases }) = begun.map_err(broke)?? {
+                    owners.spawn_blocking(move || owner.join());
+                    services.push((handle, leases));
+                }
+            }
+            Some(ended) = owners.join_next() => return Err(broken(ended)),
+            Some(_) = serving.join_next() => return Err(Trouble::new("a port was closed from outside: start again")),
+            () = signals.next() => break,
         }
     }
-    tokio::select! {
-        Some(ended) = owners.join_next() => return Err(broken(ended)),
-        Some(_) = serving.join_next() => return Err(Trouble::new("a port was closed from outside: start again")),
-        () = signals.next() => {}
-    }
+    beginning.abort_all();
     stop.send_replace(());
     tokio::select! {
         () = async { while serving.join_next().await.is_some() {} } => {}

@@ -5,6 +5,7 @@ mod killed;
 mod moved;
 mod restored;
 mod shared;
+mod started;
 mod stories;
 mod support;
 mod whole;

@@ -2,7 +2,7 @@
 #![expect(clippy::disallowed_methods, reason = "tests of real processes wait in real time, with bounds")]
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -49,6 +49,10 @@ pub struct Stack {
     processes: BTreeMap<String, Child>,
     /// Where each process said that it listens.
     addresses: BTreeMap<String, String>,
+    /// Where PostgreSQL and Pulsar are for the processes, if not where they are.
+    through: (Option<String>, Option<String>),
+    /// The namespace that the processes are told, if not the test's own.
+    pub namespace: Option<String>,
     agent: ureq::Agent,
 }
 
@@ -71,6 +75,8 @@ impl Stack {
             ports: SERVICES.iter().map(|service| (*service, free_port())).collect(),
             processes: BTreeMap::new(),
             addresses: BTreeMap::new(),
+            through: (None, None),
+            namespace: None,
             agent: agent.into(),
         };
         let made = stack.agent.put(stack.namespace()).send_empty().expect("the administration of the broker answers");
@@ -85,8 +91,10 @@ impl Stack {
     /// The binary with these arguments, told where the broker is and of nothing else.
     pub fn alpes(&self, arguments: &[&str]) -> Command {
         let mut command = bare();
-        command.args(arguments).args(["--partitions", PARTITIONS, "--broker", &self.broker, "--broker-admin", &self.admin]);
-        command.args(["--broker-namespace", &format!("public/{}", self.name)]);
+        let broker = self.through.1.as_ref().unwrap_or(&self.broker);
+        command.args(arguments).args(["--partitions", PARTITIONS, "--broker", broker, "--broker-admin", &self.admin]);
+        let namespace = self.namespace.as_ref().unwrap_or(&self.name);
+        command.args(["--broker-namespace", &format!("public/{namespace}")]);
         command
     }
 
@@ -118,6 +126,44 @@ impl Stack {
         let (child, address) = listening(self.command(service, &self.database("{context}"), port));
         self.addresses.insert(name.to_owned(), address);
         self.processes.insert(name.to_owned(), child);
+    }
+
+    /// Starts a service and waits for nothing.
+    pub fn launch(&mut self, service: &'static str) {
+        let mut command = self.command(service, &self.database("{context}"), self.ports[service]);
+        let child = command.stdout(Stdio::null()).spawn().expect("the binary starts");
+        self.addresses.insert(service.to_owned(), format!("http://127.0.0.1:{}", self.ports[service]));
+        self.processes.insert(service.to_owned(), child);
+    }
+
+    /// Starts a process that ends by itself: whether all was well, and what it said on its standard error.
+    pub fn ends(mut command: Command) -> (bool, String) {
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the binary starts");
+        let status = until("it ends", || child.try_wait().expect("it can be waited for"));
+        let mut said = String::new();
+        let stderr = child.stderr.take().expect("its standard error");
+        BufReader::new(stderr).read_to_string(&mut said).expect("it can be read");
+        (status.success(), said)
+    }
+
+    /// The same databases, namespace and processes to come, with the servers at these ports.
+    pub fn between(mut self, postgres: Option<u16>, pulsar: Option<u16>) -> Stack {
+        let moved = |url: &str, port: u16| {
+            let (place, rest) = url.split_at(url.find("://").map_or(0, |at| at + 3));
+            let path = rest.find('/').map_or("", |at| &rest[at..]);
+            let user = rest.rsplit_once('@').map_or(String::new(), |(user, _)| format!("{user}@"));
+            format!("{place}{user}127.0.0.1:{port}{path}")
+        };
+        self.through = (postgres.map(|port| moved(&self.server, port)), pulsar.map(|port| moved(&self.broker, port)));
+        self
+    }
+
+    /// The ports of the real servers: PostgreSQL's and Pulsar's.
+    pub fn server_ports(&self) -> [u16; 2] {
+        [&self.server, &self.broker].map(|url| {
+            let place = url.split("://").nth(1).and_then(|rest| rest.split('/').next()).expect("a place in the URL");
+            place.rsplit_once(':').and_then(|(_, port)| port.parse().ok()).expect("a port in the URL")
+        })
     }
 
     /// The process of this name.
@@ -157,9 +203,10 @@ impl Stack {
         postgres::statements(&self.database(context), statements).expect("the statements run");
     }
 
-    /// The URL of a context's database.
+    /// The URL of a context's database, as the processes are told it.
     pub fn database(&self, context: &str) -> String {
-        format!("{}/{}_{context}", self.server.rsplit_once('/').expect("a database in the URL").0, self.name)
+        let server = self.through.0.as_ref().unwrap_or(&self.server);
+        format!("{}/{}_{context}", server.rsplit_once('/').expect("a database in the URL").0, self.name)
     }
 
     /// Copies the database of a context, as it is now. Nobody may use it.
@@ -264,7 +311,8 @@ fn answer(told: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> Answer
     }
 }
 
-fn free_port() -> u16 {
+/// A port at which nobody listens.
+pub fn free_port() -> u16 {
     let socket = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
     socket.local_addr().expect("its address").port()
 }

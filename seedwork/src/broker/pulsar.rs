@@ -87,7 +87,7 @@ impl Pulsar {
             runtime.shutdown_background();
             return Err(trouble);
         }
-        let mut chance = Chance::from_system().map_err(|error| Trouble(format!("there is no chance: {error}")))?;
+        let mut chance = Chance::from_system().map_err(|error| Trouble::stays(format!("there is no chance: {error}")))?;
         Ok(Pulsar {
             hub: Arc::new(Hub::new(Box::new(ring))),
             shared: Arc::new(Shared::new(settings.clone())),
@@ -155,13 +155,13 @@ impl Pulsar {
 
 fn runtime() -> Result<Runtime, Trouble> {
     let built = tokio::runtime::Builder::new_multi_thread().worker_threads(1).thread_name("broker").enable_all().build();
-    built.map_err(|error| Trouble(format!("the operating system gives no thread: {error}")))
+    built.map_err(|error| Trouble::stays(format!("the operating system gives no thread: {error}")))
 }
 
 fn checked(runtime: &Runtime, settings: &Arc<Settings>) -> Result<(), Trouble> {
     let settings = settings.clone();
     let checked = wait(runtime, async move { topics::check(&settings).await });
-    checked.unwrap_or_else(|| Err(Trouble("the adapter is closing".to_owned())))
+    checked.unwrap_or_else(|| Err(Trouble::stays("the adapter is closing".to_owned())))
 }
 
 /// Waits for what runs on the adapter's runtime; on any thread, also on one of another runtime. None when it was shut down.

@@ -61,6 +61,11 @@ pub fn statements(url: &str, sql: &str) -> StoreResult<()> {
     link.once(async |session| session.run(sql).await).map_err(broken("a statement failed"))
 }
 
+/// Whether the server of a database cannot be reached, or says that it starts, stops or is full: what ends by itself. One attempt.
+pub fn is_away(url: &str) -> bool {
+    Address::parse(url).and_then(|address| Link::new(&address, Role::Maker, "alpes asks")).is_ok_and(|mut link| link.is_away())
+}
+
 /// See the module's text.
 pub struct Postgres {
     address: Address,

@@ -284,13 +284,14 @@ fn it_is_opened_and_closed_on_a_thread_of_another_runtime_too() {
 fn a_wrong_address_is_said_in_one_line() {
     for (url, says) in [("http://x", "must begin with pulsar://"), ("pulsar://127.0.0.1:1", "no broker can be reached")] {
         let trouble = Pulsar::check(&Settings::new(url, "one")).unwrap_err();
-        assert!(trouble.0.contains(says) && !trouble.0.contains('\n'), "{trouble}");
+        assert!(trouble.text.contains(says) && !trouble.text.contains('\n'), "{trouble}");
+        assert_eq!(trouble.passes, says.starts_with("no broker"), "a broker that is away may come; a wrong address stays wrong");
     }
     let fake = Fake::start();
     let encrypted = Settings { url: fake.url.replace("pulsar://", "pulsar+ssl://"), ..settings(&fake) };
     let trouble = Pulsar::check(&encrypted).unwrap_err();
-    assert!(trouble.0.contains(&encrypted.url), "{trouble}");
+    assert!(trouble.text.contains(&encrypted.url), "{trouble}");
     let other = Settings { partitions: 8, schemas: [("lot.events".into(), "{}".into())].into(), ..settings(&fake) };
     let trouble = Pulsar::check(&other).unwrap_err();
-    assert!(trouble.0.contains("has 2 partitions and this deployment 8"), "{trouble}");
+    assert!(trouble.text.contains("has 2 partitions and this deployment 8"), "{trouble}");
 }

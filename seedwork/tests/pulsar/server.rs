@@ -37,7 +37,8 @@ fn a_breaking_schema_is_refused_and_a_field_with_a_default_passes() {
     Pulsar::check(&with(more)).unwrap();
     let other = r#"{"type":"record","name":"events","namespace":"test","fields":[{"name":"id","type":"long"},{"name":"must","type":"string"}]}"#;
     let trouble = Pulsar::check(&with(other)).unwrap_err();
-    assert!(trouble.0.contains("refuses the schema of") && trouble.0.contains("lot.events"), "{trouble}");
+    assert!(trouble.text.contains("refuses the schema of") && trouble.text.contains("lot.events"), "{trouble}");
+    assert!(!trouble.passes, "somebody has to change it");
 }
 
 #[test]
@@ -46,7 +47,7 @@ fn a_missing_namespace_is_said_in_one_line() {
     for admin in [Some(server.admin.clone()), None] {
         let settings = server.namespace(&["lot.events"]);
         let trouble = Pulsar::check(&Settings { namespace: "nowhere".to_owned(), admin, ..settings }).unwrap_err();
-        assert!(trouble.0.contains("knows no namespace \"public/nowhere\""), "{trouble}");
+        assert!(trouble.text.contains("knows no namespace \"public/nowhere\"") && !trouble.passes, "{trouble}");
     }
 }
 
@@ -57,7 +58,7 @@ fn topics_are_made_as_partitioned_and_another_count_is_refused() {
     Pulsar::check(&settings).unwrap();
     Pulsar::check(&settings).unwrap();
     let trouble = Pulsar::check(&Settings { partitions: 4, ..settings }).unwrap_err();
-    assert!(trouble.0.contains("has 2 partitions and this deployment 4"), "{trouble}");
+    assert!(trouble.text.contains("has 2 partitions and this deployment 4"), "{trouble}");
 }
 
 #[test]

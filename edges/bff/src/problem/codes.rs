@@ -178,6 +178,7 @@ pub(crate) const CODES: &[Code] = &[
     code("saga-undoing", "The saga is being undone already.", POSSIBLE),
     code("service-away", "The service of a context cannot be reached.", AGAIN),
     code("sort-unknown", "The list cannot be sorted so; `detail` says how it can.", MEND),
+    code("starting", "The service waits for its broker or its database, and has not begun.", AGAIN),
     code(
         "status-not-draft",
         "A campaign begins as draft: its registration makes it active.",

@@ -52,12 +52,12 @@ impl Edge {
     pub fn connect(settings: Settings, hear: impl Fn(Answered) + Send + Sync + 'static) -> Result<Edge, Trouble> {
         let settings = Arc::new(settings);
         let Some(topic) = settings.answers(&settings.name) else {
-            return Err(Trouble(format!(
+            return Err(Trouble::stays(format!(
                 "{:?} cannot be a replica's name: letters, digits, '.', '_' and '-' can",
                 settings.name
             )));
         };
-        let seed = Chance::from_system().map_err(|error| Trouble(format!("there is no chance: {error}")))?.bits();
+        let seed = Chance::from_system().map_err(|error| Trouble::stays(format!("there is no chance: {error}")))?.bits();
         let runtime = runtime()?;
         if let Err(trouble) = checked(&runtime, &settings) {
             runtime.shutdown_background();

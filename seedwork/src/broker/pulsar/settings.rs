@@ -126,11 +126,26 @@ impl fmt::Debug for Settings {
 
 /// Why the broker cannot be used: one line that says what to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Trouble(pub String);
+pub struct Trouble {
+    /// The line.
+    pub text: String,
+    /// Whether it is an outage, which ends by itself; else somebody has to change something.
+    pub passes: bool,
+}
+
+impl Trouble {
+    pub(super) fn stays(text: String) -> Trouble {
+        Trouble { text, passes: false }
+    }
+
+    pub(super) fn passes(text: String) -> Trouble {
+        Trouble { text, passes: true }
+    }
+}
 
 impl fmt::Display for Trouble {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.text)
     }
 }
 

@@ -20,12 +20,12 @@ const LOOK_BACK: u64 = 100;
 pub(super) async fn check(settings: &Arc<Settings>) -> Result<(), Trouble> {
     let url = &settings.url;
     if !(url.starts_with("pulsar://") || url.starts_with("pulsar+ssl://")) {
-        return Err(Trouble(format!("the broker's address {url:?} must begin with pulsar:// or pulsar+ssl://")));
+        return Err(Trouble::stays(format!("the broker's address {url:?} must begin with pulsar:// or pulsar+ssl://")));
     }
     let client = match tokio::time::timeout(settings.patience, settings.client()).await {
         Ok(Ok(client)) => client,
         Ok(Err(error)) => return Err(unreachable(url, &error)),
-        Err(_) => return Err(Trouble(format!("the broker at {url} does not answer"))),
+        Err(_) => return Err(Trouble::passes(format!("the broker at {url} does not answer"))),
     };
     for topic in settings.schemas.keys() {
         make(settings, topic).await?;
@@ -36,7 +36,7 @@ pub(super) async fn check(settings: &Arc<Settings>) -> Result<(), Trouble> {
             }
             found if found == u32::from(settings.partitions) => {}
             found => {
-                return Err(Trouble(format!(
+                return Err(Trouble::stays(format!(
                     "the topic {} has {found} partitions and this deployment {}: the number is fixed when a deployment is created",
                     settings.topic(topic),
                     settings.partitions
@@ -52,26 +52,32 @@ fn unreachable(url: &str, error: &pulsar::Error) -> Trouble {
     let text = error.to_string();
     // The crate keeps the reason of a refusal to itself.
     if text.contains("fatal error") {
-        return Trouble(format!(
+        return Trouble::stays(format!(
             "the broker at {url} refuses the connection: are the token and the certificates right, and is it a Pulsar broker?"
         ));
     }
-    Trouble(format!("no broker can be reached at {url}: {text}"))
+    Trouble::passes(format!("no broker can be reached at {url}: {text}"))
 }
 
 fn refused(settings: &Settings, topic: &str, error: &pulsar::Error) -> Trouble {
     let text = error.to_string();
     let space = format!("{}/{}", settings.tenant, settings.namespace);
+    let told = format!("the broker does not give {}: {text}", settings.topic(topic));
+    // A broker that starts, or hands a topic on, names the namespace too.
+    if ["ServiceNotReady", "MetadataError", "PersistenceError"].iter().any(|sign| text.contains(sign)) {
+        return Trouble::passes(told);
+    }
     if text.contains("IncompatibleSchema") || text.contains("ncompatible schema") {
-        return Trouble(format!(
+        return Trouble::stays(format!(
             "the registry refuses the schema of {}: what changed breaks whoever reads or sends the old one: {text}",
             settings.topic(topic)
         ));
     }
     if text.contains("amespace") || text.contains("olicies") || text.contains("enant") {
-        return Trouble(format!("the broker knows no namespace {space:?}: create it, or name another: {text}"));
+        return Trouble::stays(format!("the broker knows no namespace {space:?}: create it, or name another: {text}"));
     }
-    Trouble(format!("the broker does not give {}: {text}", settings.topic(topic)))
+    let said_no = ["Authentication", "Authorization", "NotAllowed", "UnsupportedVersion", "InvalidTopicName", "Terminated"];
+    if said_no.iter().any(|sign| text.contains(sign)) { Trouble::stays(told) } else { Trouble::passes(told) }
 }
 
 /// Has the schema registered, or refused.
@@ -88,7 +94,7 @@ async fn register(settings: &Settings, client: &Client, topic: &str) -> Result<(
 async fn make(settings: &Arc<Settings>, topic: &str) -> Result<(), Trouble> {
     let Some(admin) = settings.admin.clone() else { return Ok(()) };
     if !admin.starts_with("http://") {
-        return Err(Trouble(format!("the broker's admin URL {admin:?} must begin with http://")));
+        return Err(Trouble::stays(format!("the broker's admin URL {admin:?} must begin with http://")));
     }
     let path = format!("persistent/{}/{}/{topic}/partitions", settings.tenant, settings.namespace);
     let address = format!("{}/admin/v2/{path}", admin.trim_end_matches('/'));
@@ -97,16 +103,19 @@ async fn make(settings: &Arc<Settings>, topic: &str) -> Result<(), Trouble> {
     let status = asked
         .map_err(|error| error.to_string())
         .flatten()
-        .map_err(|error| Trouble(format!("the broker's admin API at {admin} does not answer: {error}")))?;
+        .map_err(|error| Trouble::passes(format!("the broker's admin API at {admin} does not answer: {error}")))?;
     match status {
         // 409: it is there.
         200..=299 | 409 => Ok(()),
-        401 | 403 => Err(Trouble(format!("the broker's admin API at {admin} refuses the token ({status})"))),
-        404 => Err(Trouble(format!(
+        401 | 403 => Err(Trouble::stays(format!("the broker's admin API at {admin} refuses the token ({status})"))),
+        404 => Err(Trouble::stays(format!(
             "the broker knows no namespace \"{}/{}\": create it, or name another",
             settings.tenant, settings.namespace
         ))),
-        _ => Err(Trouble(format!("the broker's admin API at {admin} did not make the topic {topic}: it answers {status}"))),
+        _ => {
+            let told = format!("the broker's admin API at {admin} did not make the topic {topic}: it answers {status}");
+            Err(if status >= 500 { Trouble::passes(told) } else { Trouble::stays(told) })
+        }
     }
 }
 

@@ -142,6 +142,18 @@ impl Link {
         runtime.block_on(async { wire.session().await.map(drop) })
     }
 
+    /// Whether no connection can be had for a reason that ends by itself: one attempt.
+    pub fn is_away(&mut self) -> bool {
+        let Ok((runtime, wire)) = self.parts() else { return false };
+        runtime.block_on(async {
+            match timeout(CONNECT, wire.address.config.connect(NoTls)).await {
+                Ok(Ok(_)) => false,
+                Ok(Err(error)) => trouble::passes(&error),
+                Err(_) => true,
+            }
+        })
+    }
+
     /// Does something once: on a connection that was there, or one that was made for it.
     pub fn once<T>(&mut self, work: impl AsyncFnOnce(&mut Session) -> Result<T, Error>) -> Result<T, Trouble> {
         let patience = self.role.patience();

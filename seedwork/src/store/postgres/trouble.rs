@@ -34,6 +34,16 @@ pub(super) fn lost(error: &Error) -> bool {
     }
 }
 
+/// Whether it ends by itself that there is no connection: a server that is not there, that starts, stops or has no room.
+pub(super) fn passes(error: &Error) -> bool {
+    match error.code() {
+        Some(code) if *code == SqlState::TOO_MANY_CONNECTIONS => true,
+        // An operator's intervention: it starts, recovers or shuts down.
+        Some(code) => code.code().starts_with("57P"),
+        None => lost(error),
+    }
+}
+
 /// Why there is no connection, and what to do.
 pub(super) fn unreachable(place: &str, error: &Error) -> String {
     let advice = match error.code() {

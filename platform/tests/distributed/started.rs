@@ -1,0 +1,86 @@
+//! Services that are started before what they need, and services that are told something that is not so.
+#![expect(clippy::disallowed_methods, reason = "what stands between a service and a server has threads of its own")]
+
+use std::net::{TcpListener, TcpStream};
+
+use serde_json::json;
+
+use crate::support::{Stack, campaign, free_port, until};
+
+/// From now on whoever connects to this port reaches the other one, as long as the process lives.
+fn open(port: u16, to: u16) {
+    let listener = TcpListener::bind(("127.0.0.1", port)).expect("the port is free");
+    std::thread::spawn(move || {
+        for one in listener.incoming() {
+            let (Ok(one), Ok(other)) = (one, TcpStream::connect(("127.0.0.1", to))) else { continue };
+            for (from, into) in [(one.try_clone(), other.try_clone()), (Ok(other), Ok(one))] {
+                let (Ok(mut from), Ok(mut into)) = (from, into) else { continue };
+                std::thread::spawn(move || {
+                    // Whoever ends it ends both ways.
+                    let _ended = std::io::copy(&mut from, &mut into);
+                    let _closed = into.shutdown(std::net::Shutdown::Both);
+                });
+            }
+        }
+    });
+}
+
+/// A service that lives, is not ready, and says why.
+fn waits(stack: &Stack, service: &str, why: &str) {
+    until("it lives", || (stack.get_at(service, "/healthz").status == 200).then_some(()));
+    until("it says why it is not ready", || {
+        let told = stack.get_at(service, "/readyz");
+        assert_eq!((told.status, &told.json["code"]), (503, &json!("starting")), "{told:?}");
+        told.json["detail"].as_str().is_some_and(|text| text.contains(why)).then_some(())
+    });
+    assert_eq!(stack.get_at(service, "/health").status, 200);
+    assert_eq!(stack.get_at(service, "/v1/campaigns").json["code"], "starting");
+}
+
+#[test]
+fn services_that_start_before_the_broker_go_on_when_it_comes() {
+    let port = free_port();
+    let Some(mut stack) = Stack::find().map(|stack| stack.between(None, Some(port))) else { return };
+    for service in ["campaign", "bff"] {
+        stack.launch(service);
+    }
+    for service in ["campaign", "bff"] {
+        waits(&stack, service, "no broker can be reached");
+    }
+    open(port, stack.server_ports()[1]);
+    for service in ["campaign", "bff"] {
+        until("it is ready", || (stack.get_at(service, "/readyz").status == 200).then_some(()));
+    }
+    let told = stack.post("/v1/campaigns", 0, &campaign("c-1", "b-1", 1));
+    assert_eq!(told.status, 202, "{told:?}");
+    until("it is there", || (stack.get("/v1/campaigns/c-1").status == 200).then_some(()));
+    ["campaign", "bff"].into_iter().for_each(|service| stack.stop(service));
+}
+
+#[test]
+fn a_service_that_starts_before_its_database_goes_on_when_it_comes_and_stops_when_it_is_told_to_before() {
+    let port = free_port();
+    let Some(mut stack) = Stack::find().map(|stack| stack.between(Some(port), None)) else { return };
+    stack.launch("campaign");
+    waits(&stack, "campaign", "the database of campaign cannot be used");
+    stack.stop("campaign");
+    stack.launch("campaign");
+    waits(&stack, "campaign", "cannot connect to PostgreSQL");
+    open(port, stack.server_ports()[0]);
+    until("it is ready", || (stack.get_at("campaign", "/readyz").status == 200).then_some(()));
+    let held = || stack.get_at("campaign", "/v1/subscriptions").json["items"].as_array().map_or(0, Vec::len);
+    until("it holds its partitions", || (held() > 0).then_some(()));
+}
+
+#[test]
+fn what_is_a_mistake_ends_the_service_with_a_line_that_says_what_to_do() {
+    let Some(mut stack) = Stack::find() else { return };
+    stack.namespace = Some("there_is_none".to_owned());
+    for service in ["campaign", "bff"] {
+        let (well, said) = Stack::ends(stack.command(service, &stack.database("{context}"), 0));
+        assert!(!well && said.contains("knows no namespace") && said.contains("create it"), "{service}: {said}");
+    }
+    stack.namespace = None;
+    let (well, said) = Stack::ends(stack.command("campaign", &stack.database("nobody"), 0));
+    assert!(!well && said.contains("createdb"), "{said}");
+}
