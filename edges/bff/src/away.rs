@@ -74,11 +74,11 @@ pub(crate) async fn elsewhere(State(edge): State<Shared>, request: Request, next
         (Home::Here(Here { replicas: Some(_), .. }), Whose::Each) => {
             replicas::answer(&edge, request, next).await.unwrap_or_else(IntoResponse::into_response)
         }
-        (Home::Here(_), _) | (Home::Away(_), Whose::Anyones | Whose::Command) => next.run(request).await,
-        (Home::Away(services), Whose::Of(context)) => {
+        (Home::Here(_), _) | (Home::Away(..), Whose::Anyones | Whose::Command) => next.run(request).await,
+        (Home::Away(services, _), Whose::Of(context)) => {
             services.forward(context, request).await.unwrap_or_else(IntoResponse::into_response)
         }
-        (Home::Away(services), Whose::Each) => each::ask(services, request).await.unwrap_or_else(IntoResponse::into_response),
+        (Home::Away(services, _), Whose::Each) => each::ask(services, request).await.unwrap_or_else(IntoResponse::into_response),
     }
 }
 

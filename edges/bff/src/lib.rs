@@ -71,7 +71,7 @@ pub use problem::{PROBLEM_JSON, Problem};
 pub use sagas::{Plan, plans};
 pub use serve::{Listening, serve};
 pub use starting::Starting;
-pub use stream::{HEARTBEAT, SUBSCRIBERS_MAX, Stream};
+pub use stream::{Begun, Follow, Following, HEARTBEAT, Heard, Live, SUBSCRIBERS_MAX, Stream};
 pub use submit::FIRST_MAX;
 
 /// Queries that run at the same time: each holds a connection to the store.
@@ -99,8 +99,8 @@ pub struct Bff {
 pub enum Home {
     /// An owner and its store are in this process.
     Here(Here),
-    /// Each context is a service of its own elsewhere.
-    Away(Services),
+    /// Each context is a service of its own elsewhere; what they say is followed on the broker.
+    Away(Services, Live),
 }
 
 /// An owner and its store, in this process.
@@ -161,7 +161,7 @@ impl Bff {
         let mut home = home;
         let (plans, files) = match &mut home {
             Home::Here(here) => (std::mem::take(&mut here.plans), std::mem::take(&mut here.files)),
-            Home::Away(_) => (Vec::new(), Vec::new()),
+            Home::Away(..) => (Vec::new(), Vec::new()),
         };
         let mut routes = routes();
         let whole = match &home {
@@ -170,7 +170,7 @@ impl Bff {
                 routes = routes.merge(contracts::seed_004::of_service(context));
                 false
             }
-            Home::Away(_) => false,
+            Home::Away(..) => false,
         };
         let edge = Edge {
             door,
@@ -256,7 +256,7 @@ impl Edge {
     pub fn here(&self) -> Result<&Here, Problem> {
         match &self.home {
             Home::Here(here) => Ok(here),
-            Home::Away(_) => {
+            Home::Away(..) => {
                 Err(Problem::unavailable("elsewhere", "this edge keeps nothing itself; ask the service of the context"))
             }
         }
@@ -321,7 +321,7 @@ impl Edge {
     ) -> Result<Option<Document>, Problem> {
         match &self.home {
             Home::Here(_) => self.just_written(query),
-            Home::Away(services) => Ok(services.document(path).await),
+            Home::Away(services, _) => Ok(services.document(path).await),
         }
     }
 }

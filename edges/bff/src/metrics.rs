@@ -35,11 +35,14 @@ const STATES: [(&str, &str); 3] = [("running", "running"), ("undoing", "undoing"
 async fn metrics(State(edge): State<Shared>) -> Result<Response, Problem> {
     let mut text = Text::default();
     edge.requests.write(&mut text);
-    if let Home::Here(here) = &edge.home {
-        of_the_owner(here, &mut text);
-        let subscribers = here.stream.as_ref().map_or(0, Stream::subscribers);
-        text.one("alpes_stream_subscribers", "gauge", "Subscribers of the live stream.", subscribers);
-    }
+    let subscribers = match &edge.home {
+        Home::Here(here) => {
+            of_the_owner(here, &mut text);
+            here.stream.as_ref().map_or(0, Stream::subscribers)
+        }
+        Home::Away(_, live) => live.subscribers(),
+    };
+    text.one("alpes_stream_subscribers", "gauge", "Subscribers of the live stream.", subscribers);
     let (bytes, growth) = edge.disk.look(edge.ids.monotonic());
     text.one("alpes_store_bytes", "gauge", "Bytes of the store's files.", bytes);
     text.one("alpes_store_growth_bytes_per_day", "gauge", "Bytes a day by which they grow, over the last day.", growth);

@@ -7,6 +7,7 @@ use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use tower::Service as _;
 
+use crate::Live;
 use crate::health::healthy;
 use crate::problem::Problem;
 
@@ -16,7 +17,7 @@ pub struct Starting(Arc<Begins>);
 
 #[derive(Default)]
 struct Begins {
-    router: OnceLock<Router>,
+    routes: OnceLock<(Router, Option<Live>)>,
     why: Mutex<String>,
 }
 
@@ -26,10 +27,17 @@ impl Starting {
         why.clone_into(&mut self.0.why.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
-    /// It has begun: from now on these routes answer. Only the first counts.
-    pub fn begun(&self, router: Router) {
+    /// It has begun: from now on these routes answer, the live stream among them if it has one. Only the first counts.
+    pub fn begun(&self, router: Router, live: Option<Live>) {
         // A service begins once.
-        let _ = self.0.router.set(router);
+        let _ = self.0.routes.set((router, live));
+    }
+
+    /// Ends what would keep a server that stops: its subscribers would wait for ever.
+    pub fn stop(&self) {
+        if let Some((_, Some(live))) = self.0.routes.get() {
+            live.close();
+        }
     }
 
     /// What is served from the beginning.
@@ -39,7 +47,7 @@ impl Starting {
 }
 
 async fn answer(State(starting): State<Starting>, request: Request) -> Response {
-    if let Some(router) = starting.0.router.get() {
+    if let Some((router, _)) = starting.0.routes.get() {
         return router.clone().call(request).await.unwrap_or_else(|never| match never {});
     }
     if matches!(request.uri().path(), "/healthz" | "/health") {
@@ -74,7 +82,7 @@ mod tests {
             let (status, retry, body) = ask(path).await;
             assert!(status == 503 && retry && body.contains("no broker can be reached"), "{path}: {status} {body}");
         }
-        starting.begun(Router::new().route("/readyz", get(|| async { "ready" })));
+        starting.begun(Router::new().route("/readyz", get(|| async { "ready" })), None);
         assert_eq!(ask("/readyz").await, (200, false, "ready".to_owned()));
         assert_eq!(ask("/healthz").await.0, 404, "nothing is left of what was served before");
     }

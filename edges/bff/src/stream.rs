@@ -21,6 +21,7 @@ use futures_util::stream;
 use seedwork::executor::Tap;
 use seedwork::store::{Partition, Place};
 
+use crate::away::Services;
 use crate::pages;
 use crate::problem::Problem;
 use crate::routes::Routes;
@@ -28,11 +29,16 @@ use crate::{Edge, Here, Home, Shared};
 
 mod filter;
 mod hub;
+mod live;
+mod own;
+mod past;
 mod place;
 mod replay;
 
 use filter::{Filter, Parameters};
 use hub::{Burst, Found, Hub, Member, Tapped};
+pub use live::{Begun, Follow, Following, Heard, Live};
+use past::{Opened, Past};
 use place::Places;
 use replay::Missing;
 
@@ -84,69 +90,110 @@ async fn subscribe(State(edge): State<Shared>, headers: HeaderMap, uri: Uri) -> 
     let parameters: Parameters = pages::parameters(&uri)?;
     let filter = Filter::of(&parameters)?;
     let follows = parameters.follows()?;
-    let hub = hub(&edge)?;
-    let after = after(&edge, &headers, parameters.after.as_deref()).await?;
+    let asked = Asked::of(&headers, parameters.after.as_deref());
+    let hub = match &edge.home {
+        Home::Here(Here { stream: Some(stream), .. }) => stream.0.clone(),
+        Home::Here(_) => return own::past(&edge, asked, filter, follows).await,
+        Home::Away(services, live) => live.hub(services).await?,
+    };
+    let after = asked.as_ref().map(|asked| asked.places(&hub.partitions)).transpose()?;
+    if let (Home::Here(_), Some(places), Some(asked)) = (&edge.home, &after, &asked) {
+        checked(&edge, &hub.partitions, places, hub.head(), asked.field).await?;
+    }
     if hub.closed.load(Ordering::Relaxed) {
         return Err(Problem::unavailable("stopping", "the server stops; connect again when it is there"));
     }
     let full = || Problem::unavailable("busy", format!("there are {SUBSCRIBERS_MAX} subscribers, and no room for more"));
     let member = hub.join(SUBSCRIBERS_MAX).ok_or_else(full)?;
-    let (next, now) = hub.now();
-    let places = after.unwrap_or_else(|| now.clone());
-    let state = if places == now { At::Live(next) } else { At::Behind };
-    let subscriber = Subscriber { edge, member, filter, places, state, ready: VecDeque::new(), greeted: false, follows };
+    let now = hub.now();
+    let places = after.unwrap_or_else(|| now.1.clone());
+    let state = if places == now.1 { At::Live(now.0) } else { At::Behind };
+    let wanted = wanted(&uri);
+    let past = match &edge.home {
+        Home::Away(services, _) if matches!(state, At::Behind) => {
+            match Past::open(services, &hub.partitions, &places, &now, &wanted).await? {
+                Opened::Past(past) => Some(past),
+                Opened::Problem(problem) => return Ok(problem),
+            }
+        }
+        Home::Away(..) | Home::Here(_) => None,
+    };
+    let subscriber =
+        Subscriber { edge, member, filter, places, state, past, wanted, ready: VecDeque::new(), greeted: false, follows };
     let body = stream::unfold(subscriber, async |mut subscriber| {
         let bytes = subscriber.next().await?;
         Some((Ok::<_, Infallible>(bytes), subscriber))
     });
-    let mut response = Response::new(Body::from_stream(body));
+    Ok(events(Body::from_stream(body)))
+}
+
+/// An answer that is a stream of events.
+fn events(body: Body) -> Response {
+    let mut response = Response::new(body);
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     // What stands between is told not to hold it back.
     headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
-    Ok(response)
+    response
 }
 
-/// What the owner of this process commits. Where several processes own the partitions nobody sees all of them.
-fn hub(edge: &Edge) -> Result<Arc<Hub>, Problem> {
-    let none = "this process does not see every commit, so it has no stream: read the events topics of the broker instead";
-    match &edge.home {
-        Home::Here(Here { stream: Some(stream), .. }) => Ok(stream.0.clone()),
-        Home::Here(_) | Home::Away(_) => Err(Problem::new(StatusCode::NOT_IMPLEMENTED, "no-stream", none)),
-    }
+/// The parameters that say which events are wanted, as they came.
+fn wanted(uri: &Uri) -> String {
+    let pairs = uri.query().unwrap_or_default().split('&');
+    let filters = pairs.filter(|pair| ["type=", "key=", "tenant="].iter().any(|name| pair.starts_with(name)));
+    filters.map(|pair| format!("&{pair}")).collect()
 }
 
 /// Where a subscriber says that it is: in `Last-Event-ID`, which a browser sends when it connects again, or else in `after`.
-async fn after(edge: &Shared, headers: &HeaderMap, parameter: Option<&str>) -> Result<Option<Places>, Problem> {
-    let header = headers.get(&LAST_EVENT_ID).map(|value| value.to_str().unwrap_or("ñ"));
-    // A browser that has seen no event yet may say so.
-    let (field, text) = match (header.filter(|text| !text.is_empty()), parameter) {
-        (Some(text), _) => ("Last-Event-ID", text),
-        (None, Some(text)) => ("after", text),
-        (None, None) => return Ok(None),
-    };
-    let wrong = |why: String| {
-        let why = format!(
-            "this is no place in the log of this server: {why}. It is the id of an event of this stream, as it came; without one it begins \
-             now, with 0 at the beginning"
-        );
-        Problem::malformed("event-id-invalid", why).at(field)
-    };
-    let hub = hub(edge)?;
-    let places = Places::parse(text, &hub.partitions).map_err(wrong)?;
-    let head = hub.head();
-    if places == head {
-        return Ok(Some(places));
+struct Asked<'a> {
+    field: &'static str,
+    text: &'a str,
+}
+
+impl<'a> Asked<'a> {
+    fn of(headers: &'a HeaderMap, parameter: Option<&'a str>) -> Option<Asked<'a>> {
+        let header = headers.get(&LAST_EVENT_ID).map(|value| value.to_str().unwrap_or("ñ"));
+        // A browser that has seen no event yet may say so.
+        match (header.filter(|text| !text.is_empty()), parameter) {
+            (Some(text), _) => Some(Asked { field: "Last-Event-ID", text }),
+            (None, Some(text)) => Some(Asked { field: "after", text }),
+            (None, None) => None,
+        }
     }
-    let asked = places.clone();
+
+    fn places(&self, partitions: &[Partition]) -> Result<Places, Problem> {
+        Places::parse(self.text, partitions).map_err(|why| no_place(&why, self.field))
+    }
+}
+
+fn no_place(why: &str, field: &'static str) -> Problem {
+    let why = format!(
+        "this is no place in the log of this server: {why}. It is the id of an event of this stream, as it came; without one it begins now, \
+         with 0 at the beginning"
+    );
+    Problem::malformed("event-id-invalid", why).at(field)
+}
+
+/// Whether the log, which is at these heads, goes on from these places.
+async fn checked(
+    edge: &Edge,
+    partitions: &[Partition],
+    places: &Places,
+    head: Places,
+    field: &'static str,
+) -> Result<(), Problem> {
+    if *places == head {
+        return Ok(());
+    }
+    let (partitions, asked) = (partitions.to_vec(), places.clone());
     let checked = edge.query(move |read| {
-        let known = replay::check(read, &hub.partitions, &asked, &head)?;
+        let known = replay::check(read, &partitions, &asked, &head)?;
         let open = Filter::default();
-        Ok(known.map(|()| replay::piece(read, &hub.partitions, &asked, &open).err()))
+        Ok(known.map(|()| replay::piece(read, &partitions, &asked, &open).err()))
     });
-    match checked.await?.map_err(wrong)? {
-        None => Ok(Some(places)),
+    match checked.await?.map_err(|why| no_place(&why, field))? {
+        None => Ok(()),
         Some(Missing::Dropped) => {
             let why = "the log no longer has what came after this event: read what you need anew, and connect without an id";
             Err(Problem::new(StatusCode::GONE, "event-id-dropped", why).at(field))
@@ -177,6 +224,10 @@ struct Subscriber {
     /// Everything up to here was sent, or was not wanted.
     places: Places,
     state: At,
+    /// What it has missed, where the services tell that.
+    past: Option<Past>,
+    /// Which events it wants, as the services are asked.
+    wanted: String,
     ready: VecDeque<Bytes>,
     greeted: bool,
     /// Whether it goes on when it has reached the present.
@@ -264,6 +315,9 @@ impl Subscriber {
 
     /// Reads on in the log, until there is something or its end.
     async fn catch_up(&mut self) -> Option<Bytes> {
+        if let Home::Away(services, live) = &self.edge.clone().home {
+            return self.catch_up_elsewhere(services, live).await;
+        }
         for _ in 0..FRUITLESS {
             let (number, _) = self.member.hub.now();
             let (hub, places, filter) = (self.member.hub.clone(), self.places.clone(), self.filter.clone());
@@ -291,6 +345,40 @@ impl Subscriber {
         Some(self.said(":\n"))
     }
 
+    /// Reads on in what the services tell.
+    async fn catch_up_elsewhere(&mut self, services: &Services, live: &Live) -> Option<Bytes> {
+        let partitions = &self.member.hub.partitions;
+        let mut past = match self.past.take() {
+            Some(past) => past,
+            // It was too slow for what is new, and is behind once more.
+            None => {
+                let opened = match live.hub(services).await {
+                    Ok(hub) => Past::open(services, partitions, &self.places, &hub.now(), &self.wanted).await,
+                    Err(problem) => Err(problem),
+                };
+                match opened {
+                    Ok(Opened::Past(past)) => past,
+                    Ok(Opened::Problem(_)) | Err(_) => return Some(self.resync("the log cannot be read on at the moment")),
+                }
+            }
+        };
+        match past.piece(&mut self.places, partitions).await {
+            Ok(past::Piece { mut text, end }) => {
+                if end {
+                    self.state = if self.follows { At::Joining(past.joins) } else { At::Ended };
+                    self.comment(LIVE, &mut text);
+                } else {
+                    self.past = Some(past);
+                }
+                Some(if text.is_empty() { self.said(":\n") } else { text.into() })
+            }
+            Err(why) => {
+                tracing::warn!(why, "the past of a service has broken off");
+                Some(self.resync("the log cannot be read on at the moment"))
+            }
+        }
+    }
+
     fn said(&self, lines: &str) -> Bytes {
         let mut text = String::new();
         self.comment(lines, &mut text);
@@ -299,16 +387,23 @@ impl Subscriber {
 
     /// Lines, and the id of where it is: a client keeps it though no event comes with it.
     fn comment(&self, lines: &str, into: &mut String) {
-        into.push_str(lines);
-        into.push_str("id: ");
-        self.places.write(&self.member.hub.partitions, into);
-        into.push_str("\n\n");
+        comment(lines, &self.places, &self.member.hub.partitions, into);
     }
 
     /// Tells it to connect again, and ends.
     fn resync(&mut self, why: &str) -> Bytes {
         self.state = At::Ended;
-        format!("event: resync\ndata: {{\"detail\":\"{why}; connect again with the id of the last event that you have\"}}\n\n")
-            .into()
+        resync(why)
     }
+}
+
+fn comment(lines: &str, places: &Places, partitions: &[Partition], into: &mut String) {
+    into.push_str(lines);
+    into.push_str("id: ");
+    places.write(partitions, into);
+    into.push_str("\n\n");
+}
+
+fn resync(why: &str) -> Bytes {
+    format!("event: resync\ndata: {{\"detail\":\"{why}; connect again with the id of the last event that you have\"}}\n\n").into()
 }

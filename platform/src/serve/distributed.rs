@@ -4,8 +4,8 @@ use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bff::{Bff, Here, Home, Listening, Replicas, Services, Starting};
-use seedwork::broker::pulsar::{self, Edge, Pulsar};
+use bff::{Begun, Bff, Following, Here, Home, Listening, Live, Replicas, Services, Starting};
+use seedwork::broker::pulsar::{self, Edge, Followed, Follower, Pulsar};
 use seedwork::clock::{Clock, SystemClock};
 use seedwork::executor::owner::{Bell, Handle, OnCrash};
 use seedwork::executor::{self, Executor};
@@ -104,7 +104,11 @@ async fn begin(
         match attempt {
             Ok(Ok((edge, service))) => {
                 let spans = exporter.map(|exporter| Arc::new(move |span| exporter.request(span)) as bff::Spans);
-                starting.begun(edge.traced(spans));
+                let live = match &edge.home {
+                    Home::Away(_, live) => Some(live.clone()),
+                    Home::Here(_) => None,
+                };
+                starting.begun(edge.traced(spans), live);
                 say(&format!("Alpes {} listens on http://{address}\n", role.name()));
                 return Ok(service);
             }
@@ -140,7 +144,7 @@ fn start(
     // Before there is an owner, which nobody would stop if this failed.
     let door = door(broker.clone(), runtime)?;
     let (service, home) = match role.context() {
-        None => (None, Home::Away(services(settings)?)),
+        None => (None, Home::Away(services(settings)?, live(broker))),
         Some(context) => {
             let (service, here) = own(settings, context, campaigns, broker, exporter, reached_at(settings, address)?)?;
             (Some(service), Home::Here(here))
@@ -263,6 +267,21 @@ fn door(broker: pulsar::Settings, runtime: &tokio::runtime::Handle) -> Result<Re
     Ok(Remote::new(asked, send, runtime.clone(), answer_to))
 }
 
+/// What the contexts say, followed from the first subscriber on.
+fn live(broker: pulsar::Settings) -> Live {
+    Live::new(broker.partitions, move |heard| {
+        let topics = bff::CONTEXTS.map(|context| format!("{context}.{}", Topic::Event.topic()).into());
+        let hear = move |followed| match followed {
+            Followed::Row(row) => heard.row(row),
+            Followed::Interrupted => heard.interrupted(),
+        };
+        let follower = Follower::start(broker.clone(), topics, hear).map_err(|trouble| trouble.to_string())?;
+        let follower = Arc::new(follower);
+        let begun = follower.clone();
+        Ok((Box::new(follower) as Following, Box::pin(async move { begun.begun().await }) as Begun))
+    })
+}
+
 /// Where the services are, as the settings say.
 fn services(settings: &Settings) -> Result<Services, Trouble> {
     let at = |key: &str, address: &Address| match address.authority() {
@@ -295,6 +314,7 @@ async fn attend(
         serving.spawn(bff::serve(listening, starting.router(), async move {
             // Told to stop, or nobody is left who could tell.
             let _either = stopping.changed().await;
+            starting.stop();
         }));
     }
     loop {

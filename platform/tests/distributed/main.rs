@@ -7,5 +7,6 @@ mod restored;
 mod shared;
 mod started;
 mod stories;
+mod streamed;
 mod support;
 mod whole;

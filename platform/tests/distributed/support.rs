@@ -236,6 +236,32 @@ impl Stack {
         answer(self.agent.get(format!("{}{path}", self.url(name))).header("alpes-sent-on", "1").call())
     }
 
+    /// The body of an answer that does not end by itself.
+    pub fn stream(&self, name: &str, path: &str, last: Option<&str>) -> Result<ureq::Body, Answer> {
+        let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
+        let request = agent.get(format!("{}{path}", self.url(name)));
+        let request = if let Some(last) = last { request.header("last-event-id", last) } else { request };
+        match request.call() {
+            Ok(response) if response.status() == 200 => Ok(response.into_body()),
+            told => Err(answer(told)),
+        }
+    }
+
+    /// The subscriptions that the broker has for a topic of this test's.
+    pub fn subscriptions(&self, topic: &str) -> Vec<String> {
+        let stats = format!("{}/admin/v2/persistent/public/{}/{topic}/stats", self.admin, self.name);
+        let told = answer(self.agent.get(stats).call());
+        let subscriptions = told.json["subscriptions"].as_object().unwrap_or_else(|| panic!("{told:?}"));
+        subscriptions.keys().cloned().collect()
+    }
+
+    /// Has the broker give up all topics of this test's, and take them anew.
+    pub fn unload(&self) {
+        let done =
+            self.agent.put(format!("{}/unload", self.namespace())).send_empty().expect("the broker's administration answers");
+        assert_eq!(done.status(), 204, "the topics are moved");
+    }
+
     /// Asks the edge.
     pub fn get(&self, path: &str) -> Answer {
         self.get_at("bff", path)

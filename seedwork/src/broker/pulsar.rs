@@ -20,6 +20,7 @@ use crate::store::{Destination, LogRow, Partition, Place, Place0, Route, Store, 
 
 mod ear;
 mod edge;
+mod follow;
 mod hub;
 mod lane;
 mod outlet;
@@ -30,6 +31,7 @@ mod settings;
 mod topics;
 
 pub use edge::{Edge, NotSent};
+pub use follow::{Followed, Follower};
 use hub::{Hub, What};
 use lane::Lane;
 use outlet::Outlet;

@@ -25,6 +25,8 @@ pub struct Faults {
     pub double: u32,
     /// A lookup is not answered.
     pub ignore_lookup: u32,
+    /// An entry passes by whoever reads without leaving a trace, as while it was away.
+    pub pass_by: u32,
 }
 
 struct Consumer {
@@ -40,6 +42,8 @@ struct Subscription {
     /// Entries before this one are acknowledged.
     acknowledged: usize,
     next: usize,
+    /// It begins where the topic ends, each time that somebody comes, and goes with the last.
+    follows: bool,
 }
 
 #[derive(Default)]
@@ -187,6 +191,9 @@ impl State {
             // What was not acknowledged goes to whoever is next.
             of.next = of.acknowledged;
         }
+        if let Some(topic) = self.topics.get_mut(topic) {
+            topic.subscriptions.retain(|_, of| !(of.follows && of.consumers.is_empty()));
+        }
         self.deliver(topic);
     }
 
@@ -195,6 +202,9 @@ impl State {
         let mut out = Vec::new();
         for of in topic.subscriptions.values_mut() {
             let Some(active) = of.consumers.iter_mut().min_by_key(|consumer| consumer.priority) else { continue };
+            while of.follows && of.next < topic.entries.len() && now(&mut self.faults.pass_by) {
+                of.next += 1;
+            }
             while let Some(payload) = topic.entries.get(of.next).filter(|_| active.permits > 0) {
                 let message_id = proto::MessageIdData { ledger_id: 1, entry_id: of.next as u64, ..Default::default() };
                 for _ in 0..=u32::from(now(&mut self.faults.double)) {
@@ -263,8 +273,13 @@ impl State {
         } else if let (Some(sent), Some(payload)) = (command.send, payload) {
             self.sent(connection, &sent, payload);
         } else if let Some(asked) = command.subscribe {
-            let of =
-                self.topics.entry(asked.topic.clone()).or_default().subscriptions.entry(asked.subscription.clone()).or_default();
+            let topic = self.topics.entry(asked.topic.clone()).or_default();
+            let end = topic.entries.len();
+            let of = topic.subscriptions.entry(asked.subscription.clone()).or_default();
+            let latest = proto::command_subscribe::InitialPosition::Latest as i32;
+            if asked.durable == Some(false) && asked.start_message_id.is_none() && asked.initial_position == Some(latest) {
+                (of.follows, of.acknowledged) = (true, end);
+            }
             let priority = asked.priority_level.unwrap_or(0);
             if of.consumers.iter().all(|other| other.priority > priority) {
                 of.next = of.acknowledged;

@@ -4,6 +4,7 @@
 
 mod fake;
 mod faults;
+mod followed;
 mod killed;
 mod measure;
 mod rig;

@@ -47,7 +47,7 @@ impl Services {
     ///
     /// # Errors
     /// 503 when the service cannot be reached or does not answer in time.
-    pub(super) async fn forward(&self, context: &'static str, request: Request) -> Result<Response, Problem> {
+    pub(crate) async fn forward(&self, context: &'static str, request: Request) -> Result<Response, Problem> {
         let (mut parts, body) = request.into_parts();
         parts.uri = self.uri(context, parts.uri.path_and_query().cloned())?;
         end_to_end(&mut parts.headers);
@@ -73,7 +73,7 @@ impl Services {
     ///
     /// # Errors
     /// As [`Services::forward`].
-    pub(super) async fn ask(
+    pub(crate) async fn ask(
         &self,
         context: &'static str,
         method: Method,

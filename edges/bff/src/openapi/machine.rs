@@ -47,7 +47,9 @@ fn operations() -> Vec<Operation> {
             .says(
                 "Server-sent events: the data of each is its message, the id a place in the log. `retry:` comes first, the comment `:live` \
                  between the past and the present, a comment whenever it is quiet. Who reads too slowly gets `event: resync` and is cut: \
-                 connected again with the last id, it has lost nothing.",
+                 connected again with the last id, it has lost nothing.\n\nOver a broker the bff tells what every context says: what is \
+                 new from their topics, what was before from the services' logs (503 for who needs the log of a service that is away). The \
+                 service of one context tells its own past alone, with `follow=false`.",
             )
             .query("type", any_text(), "Only these types, commas between them; one that ends with `*` stands for all that begin so.")
             .like("campaign.*")

@@ -265,7 +265,7 @@ pub(super) fn problems() -> Value {
         (422, "It can never be done as asked."),
         (428, "It must say which version it means."),
         (431, "The headers are more, or longer, than what is read."),
-        (501, "This process cannot do it: over a broker none sees every commit."),
+        (501, "The service of one context cannot do it: ask the bff."),
         (503, "It cannot be done at the moment, for no fault of the client."),
     ];
     let response = |(status, text): (u16, &str)| {

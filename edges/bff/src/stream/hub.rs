@@ -94,7 +94,16 @@ impl Hub {
     /// A hub over a log that is at these places.
     pub fn new(heads: Vec<(Partition, Place)>) -> Hub {
         let (partitions, places): (Vec<_>, Vec<_>) = heads.into_iter().map(|(of, place)| (of, Some(place))).unzip();
-        let places = Places(places);
+        Hub::over(partitions, Places(places))
+    }
+
+    /// A hub over the logs of these partitions, of which nobody has said where they are.
+    pub fn unknown(partitions: Vec<Partition>) -> Hub {
+        let places = Places::beginning(&partitions);
+        Hub::over(partitions, places)
+    }
+
+    fn over(partitions: Vec<Partition>, places: Places) -> Hub {
         Hub {
             partitions,
             intake: Mutex::new(Intake { rows: Vec::new(), places: places.clone(), subscribers: 0, overflowed: false }),
@@ -110,6 +119,45 @@ impl Hub {
     /// Where the log is.
     pub fn head(&self) -> Places {
         lock(&self.intake).places.clone()
+    }
+
+    /// A row that a broker has brought, and that may come twice. One that names a predecessor which has not come shows that rows passed by:
+    /// then everybody reads the log anew.
+    pub fn heard(&self, row: LogRow) {
+        let mut intake = lock(&self.intake);
+        let Some(partition) = self.partitions.iter().position(|partition| *partition == row.route.from) else { return };
+        let before = intake.places.of(partition);
+        if before >= Some(row.place) {
+            return;
+        }
+        let missing = before.is_some() && row.predecessor > before;
+        if missing {
+            intake.lose();
+        }
+        intake.places.advance(partition, row.place);
+        if intake.leave(row) || missing {
+            self.arrived.notify_one();
+        }
+    }
+
+    /// Rows may have passed by: everybody reads the log anew.
+    pub fn interrupted(&self) {
+        lock(&self.intake).lose();
+        self.arrived.notify_one();
+    }
+
+    /// The logs are at these places, or beyond them: whoever comes now begins there.
+    pub fn is_at(&self, heads: &[(Partition, Place)]) {
+        let mut intake = lock(&self.intake);
+        for (of, place) in heads {
+            if let Some(partition) = self.partitions.iter().position(|partition| partition == of) {
+                intake.places.advance(partition, *place);
+            }
+        }
+        lock(&self.ring).lose(&intake.places);
+        intake.rows = Vec::new();
+        drop(intake);
+        self.arrived.notify_one();
     }
 
     /// Counts one more subscriber, up to so many; the first makes the hub run. None: there is no room.
@@ -157,11 +205,7 @@ impl Hub {
         let (rows, overflowed) = (std::mem::take(&mut intake.rows), std::mem::take(&mut intake.overflowed));
         let mut ring = lock(&self.ring);
         if overflowed {
-            // A burst that nobody gets: whoever waits for it has lost it.
-            ring.first += ring.bursts.len() as u64 + 1;
-            ring.bursts.clear();
-            ring.bytes = 0;
-            ring.places = intake.places.clone();
+            ring.lose(&intake.places);
         }
         drop(intake);
         let mut places = ring.places.clone();
@@ -219,7 +263,36 @@ pub(super) fn write_frame(places: &Places, partitions: &[Partition], raw: &str, 
     into.push_str("\n\n");
 }
 
+impl Intake {
+    /// Leaves a row for those who listen. Whether it is the first that is left.
+    fn leave(&mut self, row: LogRow) -> bool {
+        if self.subscribers == 0 || self.overflowed {
+            return false;
+        }
+        if self.rows.len() == INTAKE {
+            self.lose();
+            return true;
+        }
+        self.rows.push(row);
+        self.rows.len() == 1
+    }
+
+    /// Drops what was left: everybody reads the log anew.
+    fn lose(&mut self) {
+        self.rows = Vec::new();
+        self.overflowed = self.subscribers > 0;
+    }
+}
+
 impl Ring {
+    /// A burst that nobody gets: whoever waits for it has lost it. The log is at these places.
+    fn lose(&mut self, places: &Places) {
+        self.first += self.bursts.len() as u64 + 1;
+        self.bursts.clear();
+        self.bytes = 0;
+        self.places = places.clone();
+    }
+
     fn put(&mut self, burst: Burst) {
         // Made of rows that were left before the first subscriber came, it may be of the past.
         for (partition, place) in burst.after.0.iter().enumerate() {
@@ -254,22 +327,16 @@ impl Tap for Tapped {
     fn committed(&mut self, rows: &[LogRow]) {
         let mut intake = lock(&self.0.intake);
         let intake = &mut *intake;
-        let before = intake.rows.len();
+        let mut first = false;
         for row in rows.iter().filter(|row| row.route.to.topic.ends_with(".events")) {
             if let Some(partition) = self.0.partitions.iter().position(|partition| *partition == row.route.from) {
                 intake.places.advance(partition, row.place);
             }
-            if intake.subscribers == 0 || intake.overflowed {
-                continue;
-            }
-            if intake.rows.len() == INTAKE {
-                intake.rows = Vec::new();
-                intake.overflowed = true;
-            } else {
-                intake.rows.push(row.clone());
+            if intake.subscribers > 0 && !intake.overflowed {
+                first |= intake.leave(row.clone());
             }
         }
-        if before == 0 && (!intake.rows.is_empty() || intake.overflowed) {
+        if first {
             self.0.arrived.notify_one();
         }
     }

@@ -8,8 +8,8 @@ use std::fmt::Write as _;
 
 use seedwork::store::{Partition, Place};
 
-/// The longest id that is read, in characters.
-const ID_MAX: usize = 4096;
+/// The longest id that is read, in characters: room for three contexts with 256 partitions.
+const ID_MAX: usize = 16 << 10;
 
 /// A place in each of these partitions; before the first row where it is none.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -127,8 +127,8 @@ mod tests {
     #[test]
     fn what_is_no_id_is_told_why() {
         for (text, why) in [
-            ("", "1 to 4096"),
-            (&"9".repeat(5000), "1 to 4096"),
+            ("", "1 to 16384"),
+            (&"9".repeat(20_000), "1 to 16384"),
             ("7", "names no stream"),
             ("campaign/0:1", "no epoch"),
             ("x.campaign/0:1", "neither"),

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use axum::Router;
 use axum::body::Body;
 use axum::http::Request;
-use bff::{Bff, CONTEXTS, Door, Home, Listening, Services, serve};
+use bff::{Bff, CONTEXTS, Door, Home, Listening, Live, Services, serve};
 use seedwork::clock::{Chance, SystemClock};
 use seedwork::executor::Ask;
 use seedwork::executor::owner::{Busy, Handle};
@@ -66,7 +66,7 @@ async fn away(down: &[&str]) -> Away {
     let door = Arc::new(Silent { owner: behind.owner.clone(), silent: AtomicBool::new(false) });
     let bff = Bff {
         door: door.clone(),
-        home: Home::Away(Services::new(at).unwrap()),
+        home: Home::Away(Services::new(at).unwrap(), Live::new(1, |_| Err("no broker is there".to_owned()))),
         clock: Box::new(SystemClock::default()),
         chance: Chance::seeded(3),
         campaigns: campaign::Settings::default(),
@@ -181,7 +181,7 @@ async fn of_a_context_that_is_down_queries_are_503_and_the_rest_goes_on() {
         assert_eq!(edge.get(path).await.status, 200, "{path}");
     }
     let stream = edge.get("/v1/stream").await;
-    assert_eq!((stream.status.as_u16(), &stream.json["code"]), (501, &json!("no-stream")));
+    assert_eq!((stream.status.as_u16(), &stream.json["code"]), (503, &json!("stream-away")), "{}", stream.text);
 }
 
 #[tokio::test]

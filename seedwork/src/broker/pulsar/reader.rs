@@ -254,7 +254,7 @@ impl Reading<'_> {
 }
 
 /// Whether it was this message that the crate could not decode: reading it once more would end as this time.
-fn is_of_the_message(error: &pulsar::Error) -> bool {
+pub(super) fn is_of_the_message(error: &pulsar::Error) -> bool {
     matches!(error, pulsar::Error::Connection(ConnectionError::Decoding(_)) | pulsar::Error::Consumer(ConsumerError::Io(_)))
 }
 

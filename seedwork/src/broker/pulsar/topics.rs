@@ -178,7 +178,7 @@ pub(super) async fn last_of(settings: &Settings, to: &Destination) -> Result<Opt
 }
 
 /// A consumer that leaves no trace.
-async fn browse(
+pub(super) async fn browse(
     client: &Client,
     topic: &str,
     name: &str,
