@@ -1,6 +1,6 @@
 //! The measurements: `alpes bench`. A server process of its own, full durability, driven over HTTP from one light thread in this one.
 //!
-//! `load` says what is asked, `client` asks it, `drive` has many clients ask and measures, `machine` reads what it cost,
+//! `load` says what is asked, `client` asks it, `drive` has many clients ask and measures, `machine` and `counts` read what it cost,
 //! `server` is the server that is measured, `stream` subscribes, `report` prints.
 
 use std::io::Write;
@@ -11,6 +11,7 @@ use seedwork::clock::{Clock, SystemClock};
 use serde::Serialize;
 
 mod client;
+mod counts;
 mod drive;
 mod load;
 pub(crate) mod machine;
@@ -20,7 +21,8 @@ mod stream;
 
 use crate::Trouble;
 use crate::cli::{Bench, Common, Rows, Sagas};
-use drive::{Until, drive};
+use counts::Counters;
+use drive::{Target, Until, drive};
 use load::{FIRST, Load};
 use report::Row;
 use server::Server;
@@ -92,6 +94,12 @@ impl Bencher {
         }
     }
 
+    /// A server, and whoever counts what it costs.
+    fn target(&self, server: &Server) -> Target {
+        let url = self.common.url.clone().unwrap_or_else(|| format!("http://{}", server.address));
+        Target { address: server.address, gauge: server.gauge.clone(), counters: Counters::new(&url, &self.common.counted) }
+    }
+
     /// What stands above every table.
     fn title(&self, what: &str) {
         if self.common.json {
@@ -121,7 +129,7 @@ impl Bencher {
             let server = self.server_that(&format!("{}-{clients}", into.len()), *subscribers > 0)?;
             let first = FIRST + into.len() as u64 * 1_000_000_000;
             let until = Until::Time(Duration::from_secs(rows.seconds));
-            let (measured, _) = drive(server.address, &server.gauge, load, *clients, first, until, *subscribers)?;
+            let (measured, _) = drive(&self.target(&server), load, *clients, first, until, *subscribers)?;
             let row = Row { subscribers: *subscribers, ..Row::of(&load.name, *clients, self.cores, &measured) };
             if !self.common.json {
                 say(&report::line(&row));
@@ -173,7 +181,7 @@ impl Bencher {
             let load = Load::fan_out(&self.run, participants, refused);
             let server = self.server(if refused { "undone" } else { "completed" })?;
             let first = FIRST + u64::from(refused) * 1_000_000_000;
-            let (measured, _) = drive(server.address, &server.gauge, &load, 1, first, Until::Count(rounds), 0)?;
+            let (measured, _) = drive(&self.target(&server), &load, 1, first, Until::Count(rounds), 0)?;
             let row = Row::of(&load.name, 1, self.cores, &measured);
             if !self.common.json {
                 say(&format!(
@@ -250,7 +258,7 @@ impl Bencher {
             if upto == done {
                 continue;
             }
-            let (measured, free) = drive(server.address, &server.gauge, &load, 64, next, Until::Count(upto - done), 0)?;
+            let (measured, free) = drive(&self.target(&server), &load, 64, next, Until::Count(upto - done), 0)?;
             next = free;
             let per_second = (upto - done) as f64 / measured.took.as_secs_f64();
             done = upto;

@@ -151,6 +151,22 @@ pub struct Common {
     /// Threads of the server that speak HTTP
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
     pub workers: Option<u16>,
+    #[command(flatten)]
+    pub counted: Counted,
+}
+
+/// Who counts what one answer costs, when what is driven is more than one process.
+#[derive(Clone, Debug, Args)]
+pub struct Counted {
+    /// Every other process whose commits are counted, by its own URL: each replica of each context's service
+    #[arg(long, value_name = "URL", value_delimiter = ',', requires = "url")]
+    pub services: Vec<String>,
+    /// The administration of the broker between them: its messages and entries are counted
+    #[arg(long, value_name = "URL", requires = "url")]
+    pub broker_admin: Option<String>,
+    /// Where their topics are
+    #[arg(long, value_name = "TENANT/NAMESPACE", default_value = "public/default", requires = "broker_admin")]
+    pub broker_namespace: String,
 }
 
 /// The rows of a table.

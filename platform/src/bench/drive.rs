@@ -10,6 +10,7 @@ use tokio::sync::Notify;
 use tokio::task::{JoinSet, LocalSet};
 
 use super::client::Connection;
+use super::counts::{Counters, Counts};
 use super::load::{Expected, FIRST, Load};
 use super::machine::{Gauge, Reading};
 use crate::serve::Signals;
@@ -25,8 +26,21 @@ pub struct Measured {
     pub took: Duration,
     /// How long each answer took that came in this time, in order of length, in microseconds.
     pub latencies: Vec<u32>,
-    /// The counters at its beginning and its end.
+    /// The machine's counters at its beginning and its end.
     pub readings: (Reading, Reading),
+    /// The system's own, shortly before its beginning and shortly after its end, and how many answers there were in between.
+    pub counts: (Counts, Counts, u64),
+}
+
+/// What is driven, and who counts what it costs.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// What the machine counts.
+    pub gauge: Gauge,
+    /// What the system counts.
+    pub counters: Counters,
 }
 
 /// When a load ends.
@@ -44,6 +58,8 @@ struct Shared {
     next: Cell<u64>,
     end: Cell<u64>,
     measuring: Cell<bool>,
+    /// Right answers, measured or not.
+    answered: Cell<u64>,
     latencies: RefCell<Vec<u32>>,
     /// Answers that were not as expected, and the first of them.
     wrong: Cell<u64>,
@@ -52,13 +68,12 @@ struct Shared {
     news: Notify,
 }
 
-/// Puts a load on a server and measures it, while so many subscribers listen to its live stream. `first` is the first number; the next free one is returned beside what was measured.
+/// Puts a load on a target and measures it, while so many subscribers listen to its live stream. `first` is the first number; the next free one is returned beside what was measured.
 ///
 /// # Errors
 /// When an answer is not as expected, a connection breaks, or the person at the keyboard has had enough.
 pub fn drive(
-    server: SocketAddr,
-    gauge: &Gauge,
+    target: &Target,
     load: &Load,
     clients: u16,
     first: u64,
@@ -77,12 +92,13 @@ pub fn drive(
             Until::Count(count) => first.saturating_add(count),
         }),
         measuring: Cell::new(false),
+        answered: Cell::new(0),
         latencies: RefCell::new(Vec::new()),
         wrong: Cell::new(0),
         first: RefCell::new(None),
         news: Notify::new(),
     });
-    let readings = LocalSet::new().block_on(&runtime, measure(server, gauge, load, (clients, subscribers), until, &shared))?;
+    let readings = LocalSet::new().block_on(&runtime, measure(target, load, (clients, subscribers), until, &shared))?;
     if let Some(told) = shared.first.take() {
         let more = match shared.wrong.get() {
             0 | 1 => String::new(),
@@ -90,20 +106,36 @@ pub fn drive(
         };
         return Err(Trouble::new(format!("{}, {clients} clients: an answer was not as expected{more}: {told}", load.name)));
     }
-    let ((from, before), (to, after)) = readings;
+    let (Moment { at: from, reading: before, counts: counted, answered: first_of }, ended) = readings;
+    let Moment { at: to, reading: after, counts, answered } = ended;
     let mut latencies = shared.latencies.take();
     latencies.sort_unstable();
     if latencies.is_empty() {
         return Err(Trouble::new(format!("{}, {clients} clients: nothing was answered in {:?}", load.name, to - from)));
     }
-    Ok((Measured { took: to - from, latencies, readings: (before, after) }, shared.next.get()))
+    let counts = (counted, counts, answered - first_of);
+    Ok((Measured { took: to - from, latencies, readings: (before, after), counts }, shared.next.get()))
 }
 
-type Moment = (Duration, Reading);
+/// What all counters say.
+struct Moment {
+    at: Duration,
+    reading: Reading,
+    counts: Counts,
+    /// How many answers there had been when `counts` was there.
+    answered: u64,
+}
+
+/// The system's counters, read beside the clients: it takes a while. How many answers there are then.
+async fn count(target: &Target, shared: &Shared) -> Result<(Counts, u64), Trouble> {
+    let counters = target.counters.clone();
+    let read = tokio::task::spawn_blocking(move || counters.read()).await;
+    let counts = read.map_err(|error| Trouble::new(format!("the counters cannot be read: {error}")))??;
+    Ok((counts, shared.answered.get()))
+}
 
 async fn measure(
-    server: SocketAddr,
-    gauge: &Gauge,
+    target: &Target,
     load: &Load,
     (clients, subscribers): (u16, u16),
     until: Until,
@@ -111,14 +143,15 @@ async fn measure(
 ) -> Result<(Moment, Moment), Trouble> {
     let mut connections = Vec::with_capacity(clients.into());
     for _ in 0..clients {
-        connections.push(Connection::open(server).await.map_err(Trouble::new)?);
+        connections.push(Connection::open(target.address).await.map_err(Trouble::new)?);
     }
     if let Some(connection) = connections.first_mut() {
         prepare(connection, load).await?;
     }
     let mut signals = Signals::listen()?;
-    let mut watching = watch(server, subscribers).await?;
-    let now = || (shared.clock.monotonic(), gauge.read());
+    let mut watching = watch(target.address, subscribers).await?;
+    let mut counted = count(target, shared).await?;
+    let now = || (shared.clock.monotonic(), target.gauge.read());
     let mut started = now();
     shared.measuring.set(matches!(until, Until::Count(_)));
     let mut tasks = JoinSet::new();
@@ -129,25 +162,30 @@ async fn measure(
         match until {
             Until::Time(measured) => {
                 tokio::time::sleep(WARM_UP).await;
+                counted = count(target, shared).await?;
                 started = now();
                 shared.measuring.set(true);
                 tokio::time::sleep(measured).await;
                 let ended = now();
                 shared.measuring.set(false);
-                ended
+                Ok(ended)
             }
             Until::Count(_) => {
                 joined(&mut tasks, shared).await;
-                now()
+                Ok(now())
             }
         }
     };
-    let ended = tokio::select! {
-        ended = stopped => ended,
+    let (at, reading) = tokio::select! {
+        ended = stopped => ended?,
         () = shared.news.notified() => now(),
         Some(ended) = watching.join_next() => return Err(Trouble::new(ended.unwrap_or_else(|error| error.to_string()))),
         () = signals.next() => return Err(Trouble::new("interrupted: nothing was measured to its end")),
     };
+    let started = Moment { at: started.0, reading: started.1, counts: counted.0, answered: counted.1 };
+    // The clients go on meanwhile, as they did at the beginning.
+    let (counts, answered) = count(target, shared).await?;
+    let ended = Moment { at, reading, counts, answered };
     // Whoever has asked is answered, so that the server is quiet before its next row.
     shared.end.set(0);
     joined(&mut tasks, shared).await;
@@ -223,9 +261,10 @@ async fn client(mut connection: Connection, mut load: Load, shared: Rc<Shared>) 
         let took = shared.clock.monotonic().saturating_sub(from);
         match told {
             Ok(()) if shared.measuring.get() => {
+                shared.answered.set(shared.answered.get() + 1);
                 shared.latencies.borrow_mut().push(u32::try_from(took.as_micros()).unwrap_or(u32::MAX));
             }
-            Ok(()) => {}
+            Ok(()) => shared.answered.set(shared.answered.get() + 1),
             Err(told) => {
                 return shared.complain(format!("number {} after {} ms: {told}", number - FIRST, took.as_millis()));
             }
@@ -264,7 +303,8 @@ mod tests {
     const DONE: &str = "HTTP/1.1 201 Created\r\nContent-Length: 22\r\n\r\n{\"status\":\"completed\"}";
 
     fn three(address: SocketAddr) -> Result<(Measured, u64), Trouble> {
-        drive(address, &Gauge::new(None, &std::env::temp_dir()), &Load::campaigns("t", 1), 1, FIRST, Until::Count(3), 0)
+        let (gauge, counters) = (Gauge::new(None, &std::env::temp_dir()), Counters::none());
+        drive(&Target { address, gauge, counters }, &Load::campaigns("t", 1), 1, FIRST, Until::Count(3), 0)
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::counts::Counts;
 use super::drive::Measured;
 
 /// One row of a table.
@@ -32,6 +33,12 @@ pub struct Row {
     pub flushes: Option<f64>,
     /// Bytes that the server sent to the disk, per answer.
     pub bytes_written: Option<f64>,
+    /// Commits of all processes per answer.
+    pub commits: Option<f64>,
+    /// Messages that the broker between them took, per answer.
+    pub messages: Option<f64>,
+    /// Entries that they came in, per answer.
+    pub entries: Option<f64>,
     /// CPU of the generator per answer: milliseconds.
     pub generator_cpu_ms: Option<f64>,
     /// Percent of the machine's cores that neither server nor generator took, but others did. Beyond 8 the row is disturbed.
@@ -46,6 +53,11 @@ impl Row {
         let answers = measured.latencies.len();
         let each = |from: Option<u64>, to: Option<u64>| Some(to?.saturating_sub(from?) as f64 / answers as f64);
         let spent = |from: Option<u64>, to: Option<u64>| Some(to?.saturating_sub(from?) as f64);
+        let (first, last, within) = measured.counts;
+        let counted = |counter: fn(&Counts) -> Option<u64>| {
+            let more = counter(&last)?.saturating_sub(counter(&first)?);
+            (within > 0).then(|| more as f64 / within as f64)
+        };
         let others = || {
             let ours = spent(before.server_cpu, after.server_cpu)? + spent(before.own_cpu, after.own_cpu)?;
             let others = (spent(before.all_cpu, after.all_cpu)? - ours).max(0.0);
@@ -63,6 +75,9 @@ impl Row {
             cpu_ms: each(before.server_cpu, after.server_cpu),
             flushes: each(before.flushes, after.flushes),
             bytes_written: each(before.written, after.written),
+            commits: counted(|counts| counts.commits),
+            messages: counted(|counts| counts.messages),
+            entries: counted(|counts| counts.entries),
             generator_cpu_ms: each(before.own_cpu, after.own_cpu),
             others_percent: others(),
         }
@@ -79,8 +94,19 @@ pub fn percentile(sorted: &[u32], percent: usize) -> f64 {
 pub fn head(what: &str) -> String {
     let per = format!("{what}/s");
     format!(
-        "{:<14} {:>7} {:>11} {per:>9} {:>8} {:>8} {:>7} {:>8} {:>9} {:>7}",
-        "load", "clients", "subscribers", "p50 ms", "p99 ms", "CPU ms", "flushes", "kB disk", "others"
+        "{:<14} {:>7} {:>11} {per:>9} {:>8} {:>8} {:>7} {:>8} {:>9} {:>8} {:>9} {:>8} {:>7}",
+        "load",
+        "clients",
+        "subscribers",
+        "p50 ms",
+        "p99 ms",
+        "CPU ms",
+        "flushes",
+        "kB disk",
+        "commits",
+        "messages",
+        "entries",
+        "others"
     )
 }
 
@@ -88,7 +114,7 @@ pub fn head(what: &str) -> String {
 pub fn line(row: &Row) -> String {
     let known = |value: Option<f64>, decimals: usize| value.map_or("n/a".to_owned(), |value| format!("{value:.decimals$}"));
     let mut line = format!(
-        "{:<14} {:>7} {:>11} {:>9.0} {:>8.2} {:>8.2} {:>7} {:>8} {:>9}",
+        "{:<14} {:>7} {:>11} {:>9.0} {:>8.2} {:>8.2} {:>7} {:>8} {:>9} {:>8} {:>9} {:>8}",
         row.load,
         row.clients,
         row.subscribers,
@@ -98,6 +124,9 @@ pub fn line(row: &Row) -> String {
         known(row.cpu_ms, 3),
         known(row.flushes, 2),
         known(row.bytes_written.map(|bytes| bytes / 1000.0), 1),
+        known(row.commits, 3),
+        known(row.messages, 2),
+        known(row.entries, 3),
     );
     match row.others_percent {
         Some(percent) if percent > 8.0 => {
@@ -125,7 +154,10 @@ mod tests {
         let before = Reading { server_cpu: Some(100), own_cpu: Some(0), all_cpu: Some(0), written: Some(0), flushes: None };
         let after =
             Reading { server_cpu: Some(300), own_cpu: Some(100), all_cpu: Some(500), written: Some(1_000_000), flushes: None };
-        Measured { took: Duration::from_secs(2), latencies: (1..=1000).map(|ms| ms * 1000).collect(), readings: (before, after) }
+        let first = Counts { commits: Some(100), messages: None, entries: Some(0) };
+        let last = Counts { commits: Some(350), messages: None, entries: Some(2000) };
+        let (latencies, counts) = ((1..=1000).map(|ms| ms * 1000).collect(), (first, last, 1250));
+        Measured { took: Duration::from_secs(2), latencies, readings: (before, after), counts }
     }
 
     #[test]
@@ -134,13 +166,14 @@ mod tests {
         assert_eq!((row.answers, row.per_second), (1000, 500.0));
         assert_eq!((row.p50_ms, row.p99_ms, row.max_ms), (500.0, 990.0, 1000.0));
         assert_eq!((row.cpu_ms, row.bytes_written, row.flushes), (Some(0.2), Some(1000.0), None));
+        assert_eq!((row.commits, row.messages, row.entries), (Some(0.2), None, Some(1.6)), "per answer between the two readings");
         assert_eq!(row.others_percent, Some(5.0), "500 ms busy, 300 of them ours, of 4 s that two cores had");
     }
 
     #[test]
     fn what_is_not_known_is_said_to_be_so_and_a_disturbed_row_too() {
         let mut row = Row::of("one", 8, 2, &measured());
-        assert_eq!(line(&row).matches("n/a").count(), 1);
+        assert_eq!(line(&row).matches("n/a").count(), 2, "flushes and messages");
         assert!(!line(&row).contains("disturbed"));
         row.others_percent = Some(40.0);
         assert!(line(&row).contains("disturbed"));

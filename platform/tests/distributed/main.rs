@@ -2,6 +2,7 @@
 
 mod decided;
 mod killed;
+mod measured;
 mod moved;
 mod restored;
 mod shared;

@@ -203,6 +203,11 @@ impl Stack {
         postgres::statements(&self.database(context), statements).expect("the statements run");
     }
 
+    /// The broker's administration, and the namespace of this stack.
+    pub fn topics(&self) -> (&str, String) {
+        (&self.admin, format!("public/{}", self.name))
+    }
+
     /// The URL of a context's database, as the processes are told it.
     pub fn database(&self, context: &str) -> String {
         let server = self.through.0.as_ref().unwrap_or(&self.server);
