@@ -204,22 +204,22 @@ pub struct Booking {
 }
 
 impl Booking {
-    fn unbook(&self) -> UnbookCrossing {
+    pub fn unbook(&self) -> UnbookCrossing {
         UnbookCrossing { crossing: self.crossing.clone() }
     }
-    fn berths(&self) -> &[String] {
+    pub fn berths(&self) -> &[String] {
         &self.berths
     }
-    fn take_berth(&self, berth: &String) -> TakeBerth {
+    pub fn take_berth(&self, berth: &String) -> TakeBerth {
         TakeBerth { berth: berth.clone() }
     }
-    fn free_berth(&self, berth: &String) -> FreeBerth {
+    pub fn free_berth(&self, berth: &String) -> FreeBerth {
         FreeBerth { berth: berth.clone() }
     }
-    fn take_fare(&self) -> TakeFare {
+    pub fn take_fare(&self) -> TakeFare {
         TakeFare { fare: format!("{}~{}", self.purse, self.crossing), amount: 10 * self.berths.len() as i64 }
     }
-    fn confirm(&self) -> ConfirmCrossing {
+    pub fn confirm(&self) -> ConfirmCrossing {
         ConfirmCrossing { crossing: self.crossing.clone() }
     }
 }
