@@ -31,7 +31,7 @@ pub struct LeaseSettings {
 
 impl Default for LeaseSettings {
     fn default() -> LeaseSettings {
-        LeaseSettings { lease: Duration::from_secs(10), heartbeat: Duration::from_millis(2500), format: FORMAT, address: None }
+        LeaseSettings { lease: Duration::from_secs(8), heartbeat: Duration::from_secs(2), format: FORMAT, address: None }
     }
 }
 
