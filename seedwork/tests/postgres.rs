@@ -86,7 +86,7 @@ fn what_cannot_be_reached_is_named_with_what_to_do_and_without_the_password() {
         (format!("{server}/nowhere"), "createdb"),
         (format!("postgres://stranger:secret@{at}/postgres"), "stranger"),
         ("postgres://u:secret@127.0.0.1:1/postgres".to_owned(), "is the server there"),
-        ("postgres://u:secret@127.0.0.1/postgres?sslmode=require".to_owned(), "TLS"),
+        (format!("{server}/postgres?sslmode=require"), "TLS"),
         ("mysql://u:secret@127.0.0.1/x".to_owned(), "write postgres://"),
         ("postgres:///x".to_owned(), "names no host"),
     ] {

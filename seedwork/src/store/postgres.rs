@@ -28,6 +28,7 @@ mod receive;
 mod session;
 mod tables;
 mod take;
+mod tls;
 mod trouble;
 mod values;
 mod write;
@@ -90,7 +91,8 @@ struct Owner {
 }
 
 impl Postgres {
-    /// A store in the database that a URL names: `postgres://user:password@host:port/database`.
+    /// A store in the database that a URL names: `postgres://user:password@host:port/database`. With `?sslmode=require` the connections
+    /// are encrypted, with `?sslmode=verify-full&sslrootcert=/path/of/root.crt` the server's certificate and name are checked too.
     ///
     /// # Errors
     /// When the URL cannot be read, the server cannot be reached or used, or does not promise to keep what it acknowledges; the text

@@ -4,7 +4,8 @@ use std::str::FromStr as _;
 use std::time::Duration;
 
 use tokio_postgres::Config;
-use tokio_postgres::config::{Host, SslMode};
+use tokio_postgres::config::Host;
+use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::*;
 
@@ -15,23 +16,22 @@ pub(super) const CONNECT: Duration = Duration::from_secs(5);
 #[derive(Clone)]
 pub(super) struct Address {
     pub config: Config,
+    /// What encrypts its connections, if they are to be.
+    pub tls: Option<MakeRustlsConnect>,
     /// For texts: without the password.
     pub shown: Arc<str>,
 }
 
 impl Address {
     /// # Errors
-    /// When the text is no URL of PostgreSQL's, or asks for what is not there.
+    /// When the text is no URL of PostgreSQL's, or asks for what is not there; see [`tls::configure`] too.
     pub fn parse(url: &str) -> StoreResult<Address> {
         let example = "postgres://user:password@host:5432/database";
-        let mut config = Config::from_str(url).map_err(|error| {
+        let (url, mode, root) = tls::split(url);
+        let mut config = Config::from_str(&url).map_err(|error| {
             StoreError(format!("the URL of the database cannot be read ({}); write {example}", trouble::words(&error)))
         })?;
-        if config.get_ssl_mode() == SslMode::Require {
-            return Err(StoreError(
-                "sslmode=require: this build does not speak TLS with PostgreSQL; use a private network, or a tunnel".to_owned(),
-            ));
-        }
+        let tls = tls::configure(&mut config, mode.as_deref(), root.as_deref())?;
         let host = |host: &Host| match host {
             Host::Tcp(name) => name.clone(),
             Host::Unix(path) => path.display().to_string(),
@@ -50,6 +50,6 @@ impl Address {
         );
         config.connect_timeout(CONNECT).keepalives_idle(Duration::from_secs(10)).keepalives_interval(Duration::from_secs(5));
         config.keepalives_retries(3).tcp_user_timeout(Duration::from_secs(20));
-        Ok(Address { config, shown: shown.into() })
+        Ok(Address { config, tls, shown: shown.into() })
     }
 }

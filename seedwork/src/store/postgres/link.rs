@@ -200,6 +200,13 @@ async fn patient<T>(patience: Duration, work: impl Future<Output = Result<T, Err
     }
 }
 
+/// What moves a connection's bytes, to its end.
+async fn driven(connection: impl Future<Output = Result<(), Error>>) {
+    if let Err(error) = connection.await {
+        tracing::debug!(why = trouble::words(&error), "a connection to PostgreSQL has ended");
+    }
+}
+
 /// A link but for its runtime.
 struct Wire<'a> {
     address: &'a Address,
@@ -227,12 +234,17 @@ impl Wire<'_> {
 
     async fn connect(&self) -> Result<Session, String> {
         let failed = |error: Error| trouble::unreachable(&self.address.shown, &error);
-        let (client, connection) = self.address.config.connect(NoTls).await.map_err(failed)?;
-        let connection = tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(why = trouble::words(&error), "a connection to PostgreSQL has ended");
+        let Address { config, tls, .. } = self.address;
+        let (client, connection) = match tls.clone() {
+            None => {
+                let (client, connection) = config.connect(NoTls).await.map_err(failed)?;
+                (client, tokio::spawn(driven(connection)))
             }
-        });
+            Some(tls) => {
+                let (client, connection) = config.connect(tls).await.map_err(failed)?;
+                (client, tokio::spawn(driven(connection)))
+            }
+        };
         let mut session = Session::new(client, connection.abort_handle());
         session.run(self.role.greeting()).await.map_err(failed)?;
         if self.role == Role::Owner {
