@@ -12,8 +12,9 @@ use rusqlite::{Connection, OpenFlags};
 
 use super::WAL_FRAMES;
 
-/// Commits between two checkpoints: some twelve megabytes of WAL under load. A page that many commits wrote is folded in once.
-const COMMITS: u32 = 48;
+/// Commits between two checkpoints: some four megabytes of WAL under load. A page that many of them wrote is folded in once; more of them,
+/// and the disk is busy with one checkpoint for so long that the commits beside it wait.
+const COMMITS: u32 = 12;
 
 /// The thread that checkpoints. It has ended, and closed its connection, when this has been dropped: whoever closes the file last folds
 /// the whole WAL into it.
