@@ -109,8 +109,17 @@ struct Cached {
     bytes: usize,
     /// Changed by this batch: the version before it is one less.
     dirty: bool,
+    /// What it was before this batch changed it.
+    before: Option<Shared>,
     /// The batch that changed it last.
     changed: u64,
+}
+
+/// A state in memory, and what it was before the batch that runs.
+pub(crate) struct Known<'a> {
+    pub value: &'a (dyn Any + Send + Sync),
+    pub version: u64,
+    pub before: Option<&'a (dyn Any + Send + Sync)>,
 }
 
 /// Why something is not in memory.
@@ -243,7 +252,7 @@ impl Identity {
         let row = self.row(store, Table::State(table), id)?;
         let kind = registry.kind(table).ok_or_else(|| Trouble::Broken(format!("there is no state table {table}")))?;
         let cached = match row {
-            None => Cached { value: None, version: 0, used: batch, bytes: id.len(), dirty: false, changed: 0 },
+            None => Cached { value: None, version: 0, used: batch, bytes: id.len(), dirty: false, before: None, changed: 0 },
             Some(row) => {
                 let value = (kind.parse)(row.format, &row.body).map_err(Trouble::Broken)?;
                 Cached {
@@ -252,6 +261,7 @@ impl Identity {
                     used: batch,
                     bytes: id.len() + row.body.len(),
                     dirty: false,
+                    before: None,
                     changed: 0,
                 }
             }
@@ -325,7 +335,16 @@ impl Identity {
         let mut tail = serde_json::to_vec(&std::mem::take(&mut record.log)).map_err(broken)?;
         tail.pop();
         tail.drain(..1);
-        let live = Arc::new(Live { version: row.version, record: Arc::new(record), state, shape, start: None, tail });
+        let stage = record.stage();
+        let live = Arc::new(Live {
+            version: row.version,
+            record: Arc::new(record),
+            state,
+            shape,
+            start: None,
+            tail,
+            stage: Some(stage),
+        });
         self.bytes += weight(&live) + start.body.len();
         self.sagas.insert(id.into(), (live.clone(), batch));
         Ok(Some(live))
@@ -336,12 +355,15 @@ impl Identity {
         let batch = self.batch;
         for change in changes {
             let bytes = change.id.len() + 256;
+            let old = self.tables.get_mut(change.table).and_then(|of_table| of_table.get_mut(&*change.id));
+            let before = old.and_then(|old| if old.dirty { old.before.take() } else { old.value.take() });
             let cached = Cached {
                 value: Some(change.value.clone()),
                 version: change.version,
                 used: batch,
                 bytes,
                 dirty: true,
+                before,
                 changed: batch,
             };
             self.put(change.table, change.id.clone(), cached);
@@ -372,6 +394,7 @@ impl Identity {
         for (table, id) in states {
             if let Some(cached) = self.tables.get_mut(*table).and_then(|of_table| of_table.get_mut(id)) {
                 cached.dirty = false;
+                cached.before = None;
             }
         }
     }
@@ -386,9 +409,9 @@ impl Identity {
         self.sagas.get(id).map(|(live, _)| live.clone())
     }
 
-    pub fn value(&self, table: usize, id: &str) -> Option<(&(dyn Any + Send + Sync), u64)> {
+    pub fn value(&self, table: usize, id: &str) -> Option<Known<'_>> {
         let cached = self.tables.get(table)?.get(id)?;
-        Some((&**cached.value.as_ref()?, cached.version))
+        Some(Known { value: &**cached.value.as_ref()?, version: cached.version, before: cached.before.as_deref() })
     }
 }
 

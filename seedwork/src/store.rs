@@ -339,14 +339,15 @@ pub trait Store: Send {
     /// See [`CommitError`].
     fn commit(&mut self, writes: &Writes) -> Result<(), CommitError>;
 
-    /// Begins to write a batch beside the caller, who meanwhile runs the next; one at a time. [`Store::finish`] must follow before the
-    /// next commit, and whoever takes partitions again does without its answer.
+    /// Begins to write a batch beside the caller, who meanwhile runs the next. One more may be started behind it: it is written after it,
+    /// and not at all if that one fails. [`Store::finish`] must follow for each before the next [`Store::commit`]; whoever takes partitions
+    /// again does without the answers.
     fn start(&mut self, writes: Arc<Writes>);
 
-    /// Returns when the batch that was started is on the disk.
+    /// Returns when the batch that was started, the older one if there are two, is on the disk.
     ///
     /// # Errors
-    /// As [`Store::commit`].
+    /// As [`Store::commit`]; of one behind a failed one, any.
     fn finish(&mut self) -> Result<(), CommitError>;
 
     /// Rows of a partition's stream after a place, in order, at most `limit`; of one destination if it is given.

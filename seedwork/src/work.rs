@@ -232,7 +232,8 @@ impl UnitOfWork<'_> {
             run,
             log: Vec::new(),
         };
-        let live = Live { version: 0, record: Arc::new(record), state, shape, start: Some(body.into()), tail: Vec::new() };
+        let live =
+            Live { version: 0, record: Arc::new(record), state, shape, start: Some(body.into()), tail: Vec::new(), stage: None };
         self.carry_out(&id, live, effects)?;
         self.changes.saga = Some(id.clone());
         Ok(id)
@@ -329,7 +330,7 @@ impl UnitOfWork<'_> {
     fn compare<A: Aggregate>(&mut self, id: &str) -> Result {
         let Some(expected) = self.cause.expected.as_ref().filter(|_| *id == *self.cause.key) else { return Ok(()) };
         let table = self.registry.table_of::<A>(self.context)?;
-        let version = self.identity.value(table, id).map_or(0, |(_, version)| version);
+        let version = self.identity.value(table, id).map_or(0, |known| known.version);
         let compared = if expected.allows(version) { Ok(()) } else { Err(Refusal::precondition(version).into()) };
         self.compared = Some(compared.clone());
         compared

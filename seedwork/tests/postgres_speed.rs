@@ -28,12 +28,14 @@ fn batch(fence: u64, number: u64) -> Writes {
         format: 1,
         body: body("car"),
         row: Vec::new(),
+        before: None,
     });
     let sagas = ids.clone().map(|id| SagaWrite {
         id: format!("car-{id:04}~s").into(),
         partition: home(),
         version,
         stage: "running".into(),
+        same_stage: false,
         body: body("saga"),
         start: (version == 1).then(|| body("start")),
         log: Vec::new(),

@@ -1,8 +1,8 @@
 //! A batch whose commit is under way while the next one runs.
 //!
 //! The owner's thread and the store work side by side: while batch *n* is on its way to the disk, batch *n* + 1 runs on the identity
-//! map, which holds what *n* changed. Nothing of *n* is told to anybody before its commit has ended, and *n* + 1 is not begun to be
-//! written before that either: commits are as ordered as the batches are. When *n* fails, *n* + 1 is dropped with it, for it may rest
+//! map, which holds what *n* changed. Nothing of *n* is told to anybody before its commit has ended, and *n* + 1, which waits behind it, is
+//! not begun to be written before that either: commits are as ordered as the batches are. When *n* fails, *n* + 1 is dropped with it, for it may rest
 //! on what never was. This is the flush pipelining of Johnson et al., *Aether: a scalable approach to logging* (VLDB 2010), §4.
 
 use std::sync::Arc;
@@ -54,18 +54,25 @@ impl Executor {
         let mut batch = Batch::default();
         self.run_all(inputs, &mut batch, None)?;
         let flight = self.seal(batch, count)?;
-        // The one before it goes first.
-        let before = self.flight.take();
-        if before.is_some()
-            && let Err(error) = self.store.finish()
-        {
-            return self.lose(error, before.into_iter().chain([flight]).collect());
-        }
         let heard = self.broker.ahead(&flight.writes.log);
         // A new epoch is on the disk before anything is read in it.
         let alone = cautious || !flight.batch.begun.is_empty();
-        if !alone && (heard || !self.heard.is_empty() || !self.asks.is_empty()) {
+        let beside = !alone && (heard || !self.heard.is_empty() || !self.asks.is_empty());
+        let before = self.flight.take();
+        if beside {
+            // Behind the one before it, so that the disk need not wait until this thread has heard how that went.
             self.store.start(flight.writes.clone());
+        }
+        if before.is_some()
+            && let Err(error) = self.store.finish()
+        {
+            if beside {
+                // It was not written either, and how that is said does not matter.
+                let _not_written = self.store.finish();
+            }
+            return self.lose(error, before.into_iter().chain([flight]).collect());
+        }
+        if beside {
             self.flight = Some(flight);
             before.into_iter().for_each(|before| self.after(before));
             return Ok(());

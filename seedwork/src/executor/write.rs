@@ -7,6 +7,7 @@ use super::flight::Flight;
 use super::held::Mark;
 use super::waiters::Waiter;
 use super::{Answered, Executor, First, Input, KEEP_COMMANDS, Stop, topic};
+use crate::identity::Known;
 use crate::log::partition_of;
 use crate::message::{Envelope, Packet, Role};
 use crate::store::{CommandWrite, Destination, HeadWrite, LogRow, Place, Route, SagaWrite, StateWrite, Writes};
@@ -120,10 +121,11 @@ impl Executor {
 
     fn state_write(&self, table: usize, id: &str) -> Result<Option<StateWrite>, Stop> {
         let Some(kind) = self.registry.kind(table) else { return Ok(None) };
-        let Some((value, version)) = self.identity.value(table, id) else { return Ok(None) };
+        let Some(Known { value, version, before }) = self.identity.value(table, id) else { return Ok(None) };
         let body = (kind.write)(value).map_err(Stop::Crash)?;
         let row = kind.view.as_ref().map(|view| (view.row)(value)).unwrap_or_default();
-        Ok(Some(StateWrite { table, id: id.into(), version, format: kind.version, body, row }))
+        let before = before.zip(kind.view.as_ref()).map(|(before, view)| (view.row)(before));
+        Ok(Some(StateWrite { table, id: id.into(), version, format: kind.version, body, row, before }))
     }
 
     fn saga_write(
@@ -141,6 +143,7 @@ impl Executor {
         }
         let body = live.body().map_err(failed)?;
         let stage = live.record.stage();
+        let same_stage = live.stage.replace(stage) == Some(stage);
         let start = live.start.take().map(|start| start.to_vec());
         live.version += 1;
         let version = live.version;
@@ -150,6 +153,7 @@ impl Executor {
             partition: held.partition.clone(),
             version,
             stage: stage.into(),
+            same_stage,
             body,
             start,
             log: older.into_iter().collect(),

@@ -22,6 +22,8 @@ pub(crate) struct Live {
     pub start: Option<Arc<[u8]>>,
     /// The log's latest lines: JSON, joined by commas.
     pub tail: Vec<u8>,
+    /// The stage that was written last.
+    pub stage: Option<&'static str>,
 }
 
 impl Live {
@@ -92,7 +94,7 @@ mod tests {
             log: Vec::new(),
         };
         let record = Arc::new(record);
-        let mut live = Live { version: 0, record, state: Arc::new(()), shape, start: None, tail: Vec::new() };
+        let mut live = Live { version: 0, record, state: Arc::new(()), shape, start: None, tail: Vec::new(), stage: None };
         let entry = |row| Entry { row, index: None, what: "sent".into(), detail: Some("x".repeat(300)), by: None, actor: None };
         let (mut rows, mut told) = (Vec::new(), Vec::new());
         for at in 0..20 {

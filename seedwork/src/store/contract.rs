@@ -199,6 +199,22 @@ fn a_batch_that_was_started_is_written_when_it_has_finished(make: Maker<'_>) {
     assert_eq!(store.finish(), Err(CommitError::Fenced(vec![home()])));
     assert_eq!(peek(&mut *store, Table::State(0), "car-2"), None);
     assert_whole_but_fence_and_log(&mut *store, 4);
+    // One behind another is written after it, and not at all when that one fails, however good it is itself.
+    store.start(Arc::new(Writes { heads: vec![head(&home(), fence, 5)], ..state("car-3", 1) }));
+    store.start(Arc::new(Writes { heads: vec![head(&home(), fence, 6)], ..state("car-3", 2) }));
+    assert_eq!((store.finish(), store.finish()), (Ok(()), Ok(())));
+    assert_eq!(peek(&mut *store, Table::State(0), "car-3").map(|row| row.version), Some(2));
+    for settled_between in [false, true] {
+        store.start(Arc::new(Writes { heads: vec![head(&home(), fence, 7)], ..state("car-1", 7) }));
+        if settled_between {
+            assert_eq!(store.begin(), Ok(()));
+            let _forgotten = store.forget_commands(0).expect("the store is there");
+        }
+        store.start(Arc::new(Writes { heads: vec![head(&home(), fence, 8)], ..state("car-4", 1) }));
+        assert!(matches!(store.finish(), Err(CommitError::Refused(_))));
+        assert!(store.finish().is_err(), "it came behind one that failed");
+        assert_eq!(peek(&mut *store, Table::State(0), "car-4"), None);
+    }
     // An owner that takes its partition while one is under way finds it written.
     store.start(Arc::new(Writes { heads: vec![head(&home(), fence, 5)], ..log_of(5, &shop(1)) }));
     assert_eq!(take(&mut *store, &home()).head, Some(at(5)));

@@ -74,8 +74,6 @@ pub struct Postgres {
     reader: Mutex<Link>,
     states: Vec<StateTable>,
     committer: Committer,
-    /// What became of the commit that was started last, until it is asked for.
-    outcome: Option<Result<(), CommitError>>,
 }
 
 /// The connection that writes, and what it knows of the database.
@@ -106,14 +104,12 @@ impl Postgres {
         let owner = Owner { link, names: Names::default(), states: Vec::new(), holder, epoch: 1, unheard: BTreeMap::new() };
         let writer = Arc::new(Mutex::new(owner));
         let committer = Committer::start(writer.clone())?;
-        Ok(Postgres { address, writer, reader: Mutex::new(reader), states: Vec::new(), committer, outcome: None })
+        Ok(Postgres { address, writer, reader: Mutex::new(reader), states: Vec::new(), committer })
     }
 
     /// The connection that writes, when no commit is under way any more.
     fn writer(&mut self) -> MutexGuard<'_, Owner> {
-        if let Some(outcome) = self.committer.wait() {
-            self.outcome = Some(outcome);
-        }
+        self.committer.settle();
         self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -219,6 +215,7 @@ impl Store for Postgres {
     }
 
     fn take(&mut self, partition: &Partition, held: Option<u64>) -> StoreResult<Option<Taken>> {
+        self.committer.forget();
         self.writer().take(partition, held).map_err(broken("cannot take a partition"))
     }
 
@@ -246,13 +243,11 @@ impl Store for Postgres {
     }
 
     fn start(&mut self, writes: Arc<Writes>) {
-        drop(self.writer());
         self.committer.begin(writes);
     }
 
     fn finish(&mut self) -> Result<(), CommitError> {
-        drop(self.writer());
-        self.outcome.take().unwrap_or_else(|| Err(CommitError::Unknown("no commit was started".to_owned())))
+        self.committer.finish()
     }
 
     fn log_after(&mut self, from: &Partition, after: Place0, to: Option<&Destination>, limit: usize) -> StoreResult<Vec<LogRow>> {

@@ -27,7 +27,7 @@ mod write;
 pub use readers::Readers;
 
 /// Frames of the WAL from which a commit has the file to itself: nobody reads beside it, so the whole WAL can be folded in and begin anew.
-const WAL_FRAMES: u32 = 8000;
+const WAL_FRAMES: u32 = 16_000;
 
 /// The bytes are UTF-8 JSON that this process wrote or checked; SQLite is told so without another look at them.
 struct Text<'a>(&'a [u8]);
@@ -52,16 +52,14 @@ impl ToSql for Value {
 pub struct Sqlite {
     /// Writes; in memory it also reads.
     writer: Arc<Mutex<Session>>,
+    committer: Committer,
     /// What a store in a file has beside it.
     beside: Option<Beside>,
-    /// What became of the commit that was started last, until it is asked for.
-    outcome: Option<Result<(), CommitError>>,
 }
 
-/// Beside the connection that writes: one that reads while a commit is on its way to the disk, and the threads that take it there.
+/// Beside the connection that writes: one that reads while a commit is on its way to the disk, and the thread that folds the WAL in.
 struct Beside {
     reader: Session,
-    committer: Committer,
     checkpointer: Option<checkpoint::Checkpointer>,
 }
 
@@ -132,8 +130,7 @@ impl Sqlite {
         session.checkpoint_at(if checkpointer.is_some() { 4 * WAL_FRAMES } else { WAL_FRAMES })?;
         let writer = Arc::new(Mutex::new(session));
         let committer = Committer::start(writer.clone())?;
-        let beside = Beside { reader, committer, checkpointer };
-        Ok(Sqlite { writer, beside: Some(beside), outcome: None })
+        Ok(Sqlite { writer, committer, beside: Some(Beside { reader, checkpointer }) })
     }
 
     /// A store in memory, for tests: one connection, and each commit ends before [`Store::start`] returns.
@@ -142,7 +139,7 @@ impl Sqlite {
     /// When SQLite has no memory.
     pub fn memory() -> StoreResult<Sqlite> {
         let session = Session::with(Connection::open_in_memory().map_err(broken("cannot open a database in memory"))?, None)?;
-        Ok(Sqlite { writer: Arc::new(Mutex::new(session)), beside: None, outcome: None })
+        Ok(Sqlite { writer: Arc::new(Mutex::new(session)), committer: Committer::without_a_thread(), beside: None })
     }
 
     /// A statement past all that is kept here in memory: for tests of what damage does.
@@ -152,9 +149,7 @@ impl Sqlite {
 
     /// The connection that writes, when no commit is under way any more.
     fn writer(&mut self) -> MutexGuard<'_, Session> {
-        if let Some(outcome) = self.beside.as_mut().and_then(|beside| beside.committer.wait()) {
-            self.outcome = Some(outcome);
-        }
+        self.committer.settle();
         self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -204,6 +199,7 @@ impl Store for Sqlite {
 
     fn take(&mut self, partition: &Partition, held: Option<u64>) -> StoreResult<Option<Taken>> {
         let ended = self.end_reading().map_err(|error| StoreError(error.to_string()));
+        self.committer.forget();
         let mut writer = self.writer();
         ended.and_then(|()| writer.taken(partition, held).map_err(broken("cannot take a partition")))
     }
@@ -233,23 +229,19 @@ impl Store for Sqlite {
 
     fn start(&mut self, writes: Arc<Writes>) {
         if let Err(error) = self.end_reading() {
-            self.outcome = Some(Err(error));
-            return;
+            return self.committer.here(|| Err(error));
         }
         let long = |beside: &Beside| beside.checkpointer.as_ref().is_some_and(checkpoint::Checkpointer::long);
-        match &mut self.beside {
-            Some(beside) if !long(beside) => return beside.committer.begin(writes),
-            Some(_) | None => {}
+        if self.beside.as_ref().is_some_and(|beside| !long(beside)) {
+            return self.committer.begin(writes);
         }
-        let outcome = self.writer().commit(&writes);
-        self.outcome = Some(outcome);
+        let writer = &self.writer;
+        self.committer.here(|| writer.lock().unwrap_or_else(PoisonError::into_inner).commit(&writes));
         self.fold();
     }
 
     fn finish(&mut self) -> Result<(), CommitError> {
-        drop(self.writer());
-        let none = || Err(CommitError::Unknown("no commit was started".to_owned()));
-        let outcome = self.outcome.take().unwrap_or_else(none);
+        let outcome = self.committer.finish();
         self.committed(&outcome);
         outcome
     }

@@ -36,6 +36,8 @@ pub struct StateWrite {
     pub body: Vec<u8>,
     /// The values of its view's columns.
     pub row: Vec<Value>,
+    /// Those of the version before, when they are known: a store need not write again what is the same.
+    pub before: Option<Vec<Value>>,
 }
 
 /// A saga's run to write.
@@ -49,6 +51,8 @@ pub struct SagaWrite {
     pub version: u64,
     /// [`SagaRecord::stage`](crate::SagaRecord::stage).
     pub stage: Cow<'static, str>,
+    /// Whether the version before had the same stage. False when that is not known.
+    pub same_stage: bool,
     /// JSON: the record.
     pub body: Vec<u8>,
     /// JSON of the state, when it is new.

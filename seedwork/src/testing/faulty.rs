@@ -1,5 +1,6 @@
 //! A store that fails now and then, and the bugs that can be planted.
 
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
 use super::{Faults, lock};
@@ -36,20 +37,31 @@ pub(super) struct Faulty {
     plant: Arc<Mutex<Option<Plant>>>,
     chance: Chance,
     refused: bool,
-    /// A batch that was started: written at once, or only when its outcome is asked for.
-    started: Option<Arc<Writes>>,
-    outcome: Option<Result<(), CommitError>>,
+    /// Batches that were started, oldest first: written at once, or only when their outcome is asked for.
+    started: VecDeque<Arc<Writes>>,
+    outcomes: VecDeque<Result<(), CommitError>>,
 }
 
 impl Faulty {
     pub fn new(inner: Arc<Mutex<Sqlite>>, faults: Arc<Mutex<Faults>>, plant: Arc<Mutex<Option<Plant>>>, seed: u64) -> Faulty {
-        Faulty { inner, faults, plant, chance: Chance::seeded(seed), refused: false, started: None, outcome: None }
+        Faulty {
+            inner,
+            faults,
+            plant,
+            chance: Chance::seeded(seed),
+            refused: false,
+            started: VecDeque::new(),
+            outcomes: VecDeque::new(),
+        }
     }
 
-    /// Writes the batch that was started, if it has not been written yet.
+    /// Writes what was started and has not been written yet; nothing after one that failed.
     fn land(&mut self) {
-        if let Some(writes) = self.started.take() {
-            self.outcome = Some(self.commit(&writes));
+        while let Some(writes) = self.started.pop_front() {
+            let failed = self.outcomes.iter().any(Result::is_err);
+            let outcome =
+                if failed { Err(CommitError::Outage("the batch before it failed".to_owned())) } else { self.commit(&writes) };
+            self.outcomes.push_back(outcome);
         }
     }
 
@@ -97,6 +109,7 @@ impl Store for Faulty {
 
     fn take(&mut self, partition: &Partition, held: Option<u64>) -> StoreResult<Option<Taken>> {
         self.land();
+        self.outcomes.clear();
         lock(&self.inner).take(partition, held)
     }
 
@@ -137,7 +150,7 @@ impl Store for Faulty {
     }
 
     fn start(&mut self, writes: Arc<Writes>) {
-        self.started = Some(writes);
+        self.started.push_back(writes);
         if self.chance.one_in(2) {
             self.land();
         }
@@ -146,7 +159,7 @@ impl Store for Faulty {
     fn finish(&mut self) -> Result<(), CommitError> {
         self.land();
         let none = || Err(CommitError::Unknown("no commit was started".to_owned()));
-        self.outcome.take().unwrap_or_else(none)
+        self.outcomes.pop_front().unwrap_or_else(none)
     }
 
     fn log_after(&mut self, from: &Partition, after: Place0, to: Option<&Destination>, limit: usize) -> StoreResult<Vec<LogRow>> {

@@ -293,6 +293,7 @@ mod tests {
                 (-(number / 2)).into(),
             ],
             id: id.into(),
+            before: None,
         });
         store.commit(&Writes { states: states.collect(), ..Writes::default() }).unwrap();
         store

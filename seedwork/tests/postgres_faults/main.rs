@@ -42,7 +42,7 @@ fn head(fence: u64, position: u64) -> HeadWrite {
 
 fn car(id: &str, version: u64) -> StateWrite {
     let row = vec!["red".into(), Value::Integer(-1)];
-    StateWrite { table: 0, id: id.into(), version, format: 1, body: format!("{version}").into_bytes(), row }
+    StateWrite { table: 0, id: id.into(), version, format: 1, body: format!("{version}").into_bytes(), row, before: None }
 }
 
 fn row(position: u64) -> LogRow {

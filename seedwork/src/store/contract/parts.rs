@@ -4,7 +4,7 @@ use super::*;
 
 pub(crate) const EPOCH: u64 = 1_700_000_000_000;
 
-pub(super) fn home() -> Partition {
+pub(crate) fn home() -> Partition {
     Partition { context: "lot".into(), number: 0 }
 }
 
@@ -83,18 +83,26 @@ pub(crate) fn head(partition: &Partition, fence: u64, position: u64) -> HeadWrit
     HeadWrite { partition: partition.clone(), fence, epoch: EPOCH, position, relayed: 0 }
 }
 
-pub(super) fn state(id: &str, version: u64) -> Writes {
-    let write =
-        StateWrite { table: 0, id: id.into(), version, format: 3, body: body(id, version), row: vec![Value::Null, Value::Null] };
+pub(crate) fn state(id: &str, version: u64) -> Writes {
+    let write = StateWrite {
+        table: 0,
+        id: id.into(),
+        version,
+        format: 3,
+        body: body(id, version),
+        row: vec![Value::Null, Value::Null],
+        before: None,
+    };
     Writes { states: vec![write], ..Writes::default() }
 }
 
-pub(super) fn saga(id: &str, version: u64, stage: &'static str) -> Writes {
+pub(crate) fn saga(id: &str, version: u64, stage: &'static str) -> Writes {
     let write = SagaWrite {
         id: id.into(),
         partition: home(),
         version,
         stage: stage.into(),
+        same_stage: false,
         body: body(id, version),
         start: (version == 1).then(|| body(id, 0)),
         log: vec![(version, body(id, 100 + version))],

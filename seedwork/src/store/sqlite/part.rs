@@ -121,7 +121,15 @@ impl Session {
                     at.text.clone_from(&id);
                     let (version, format) = (unsigned(row.get(1)?), row.get(2)?);
                     let id = id.into_boxed_str();
-                    part.writes.states.push(StateWrite { table: at.table, id, version, format, body, row: Vec::new() });
+                    part.writes.states.push(StateWrite {
+                        table: at.table,
+                        id,
+                        version,
+                        format,
+                        body,
+                        row: Vec::new(),
+                        before: None,
+                    });
                     if !room {
                         return Ok(Some(at.clone()));
                     }
@@ -155,7 +163,7 @@ impl Session {
                     body.len() + start.as_ref().map_or(0, Vec::len) + log.iter().map(|(_, entries)| entries.len()).sum::<usize>();
                 let (version, stage) = (unsigned(row.get(3)?), row.get::<_, String>(4)?.into());
                 let partition = partition.clone();
-                part.writes.sagas.push(SagaWrite { id, partition, version, stage, body, start, log });
+                part.writes.sagas.push(SagaWrite { id, partition, version, stage, same_stage: false, body, start, log });
                 if !part.room(size) {
                     return Ok(Some(Bookmark { number: row.get(0)?, ..after.clone() }));
                 }

@@ -10,11 +10,12 @@ pub(super) struct Statements {
     pub name: String,
     pub select: String,
     pub insert: String,
-    pub update: String,
+    /// By the columns of the view that they set.
+    pub update: BTreeMap<Box<[usize]>, String>,
+    /// Of its view.
+    pub columns: Vec<&'static str>,
     /// All rows after an id, in order.
     pub page: String,
-    /// How many columns its view has.
-    pub columns: usize,
 }
 
 /// A connection, and what it knows of the file.

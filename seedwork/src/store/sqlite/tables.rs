@@ -10,6 +10,8 @@ use super::session::Statements;
 
 /// The columns that every such table has.
 const OWN: [&str; 4] = ["id", "version", "format", "body"];
+/// The number of the first parameter that is a view's.
+pub(super) const VIEW: usize = OWN.len() + 1;
 /// Rows that are in memory while the columns of a view are filled.
 const CHUNK: i64 = 1000;
 
@@ -110,15 +112,31 @@ fn fill(change: &Transaction<'_>, table: &StateTable) -> StoreResult<()> {
 pub(super) fn statements(table: &StateTable) -> Statements {
     let name = &table.name;
     let columns: String = table.columns.iter().map(|(name, _)| format!(", {name}")).collect();
-    let places: String = (5..).take(table.columns.len()).map(|place| format!(", ?{place}")).collect();
-    let sets: String = table.columns.iter().zip(5..).map(|((name, _), place)| format!(", {name} = ?{place}")).collect();
+    let places: String = (VIEW..).take(table.columns.len()).map(|place| format!(", ?{place}")).collect();
     Statements {
         name: name.clone(),
         select: format!("SELECT version, format, body FROM {name} WHERE id = ?1"),
         insert: format!("INSERT INTO {name} (id, version, format, body{columns}) VALUES (?1, ?2, ?3, ?4{places})"),
-        update: format!("UPDATE {name} SET version = ?2, format = ?3, body = ?4{sets} WHERE id = ?1 AND version = ?2 - 1"),
+        update: BTreeMap::new(),
         page: format!("SELECT id, version, format, body FROM {name} WHERE id > ?1 ORDER BY id"),
-        columns: table.columns.len(),
+        columns: table.columns.iter().map(|(name, _)| *name).collect(),
+    }
+}
+
+impl Statements {
+    /// The statement that writes these columns, by their places in the view, and no others: SQLite writes an index anew whenever a column
+    /// of it is set, though it be to what it was.
+    pub fn update(&mut self, columns: &[usize]) -> &str {
+        if !self.update.contains_key(columns) {
+            let sets: String = columns
+                .iter()
+                .filter_map(|column| Some(format!(", {} = ?{}", self.columns.get(*column)?, column + VIEW)))
+                .collect();
+            let name = &self.name;
+            let sql = format!("UPDATE {name} SET version = ?2, format = ?3, body = ?4{sets} WHERE id = ?1 AND version = ?2 - 1");
+            self.update.insert(columns.into(), sql);
+        }
+        self.update.get(columns).map_or("", String::as_str)
     }
 }
 
