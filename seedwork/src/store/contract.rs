@@ -15,6 +15,7 @@ use crate::view::Read;
 mod carried;
 mod operating;
 pub(super) mod parts;
+mod started;
 
 use parts::*;
 
@@ -44,7 +45,7 @@ pub fn check(make: Maker<'_>) {
     what_a_commit_wrote_is_read_back(make);
     a_refused_commit_writes_nothing_and_the_store_goes_on(make);
     a_batch_that_came_to_nothing_leaves_nothing_behind(make);
-    a_batch_that_was_started_is_written_when_it_has_finished(make);
+    started::check(make);
     a_second_owner_fences_the_first(make);
     a_batch_in_which_one_partition_is_fenced_writes_nothing_of_the_others(make);
     the_log_is_read_in_order_in_pieces_and_by_destination(make);
@@ -175,49 +176,6 @@ fn a_batch_that_came_to_nothing_leaves_nothing_behind(make: Maker<'_>) {
         Writes { heads: vec![head(&home(), fence, 4)], ..log_of(4, &Destination { topic: "asked.events".into(), partition: 0 }) },
     );
     assert_whole_but_fence_and_log(&mut *store, 4);
-}
-
-fn a_batch_that_was_started_is_written_when_it_has_finished(make: Maker<'_>) {
-    let mut store = new(make);
-    let fence = take(&mut *store, &home()).fence;
-    // Started, and something else read meanwhile: what is read is all of it or nothing.
-    store.start(Arc::new(whole(fence)));
-    assert_eq!(store.begin(), Ok(()));
-    let wanted = [(Table::State(0), "car-1".into()), (Table::Saga, "car-1~a".into())];
-    let seen: Vec<bool> = store.fetch(&wanted).expect("the store is there").iter().map(Option::is_some).collect();
-    assert_eq!(seen[0], seen[1], "half a batch is seen");
-    assert_eq!(store.finish(), Ok(()));
-    assert_eq!(store.begin(), Ok(()));
-    assert_whole_but_fence(&mut *store);
-    // The next commit comes after it.
-    commit(&mut *store, Writes { heads: vec![head(&home(), fence, 4)], ..log_of(4, &shop(1)) });
-    assert_whole_but_fence_and_log(&mut *store, 4);
-    // Refused or fenced, it has written nothing, and the one after it is whole again.
-    store.start(Arc::new(Writes { heads: vec![head(&home(), fence, 5)], ..state("car-1", 7) }));
-    assert!(matches!(store.finish(), Err(CommitError::Refused(_))));
-    store.start(Arc::new(Writes { heads: vec![head(&home(), fence + 7, 5)], ..state("car-2", 1) }));
-    assert_eq!(store.finish(), Err(CommitError::Fenced(vec![home()])));
-    assert_eq!(peek(&mut *store, Table::State(0), "car-2"), None);
-    assert_whole_but_fence_and_log(&mut *store, 4);
-    // One behind another is written after it, and not at all when that one fails, however good it is itself.
-    store.start(Arc::new(Writes { heads: vec![head(&home(), fence, 5)], ..state("car-3", 1) }));
-    store.start(Arc::new(Writes { heads: vec![head(&home(), fence, 6)], ..state("car-3", 2) }));
-    assert_eq!((store.finish(), store.finish()), (Ok(()), Ok(())));
-    assert_eq!(peek(&mut *store, Table::State(0), "car-3").map(|row| row.version), Some(2));
-    for settled_between in [false, true] {
-        store.start(Arc::new(Writes { heads: vec![head(&home(), fence, 7)], ..state("car-1", 7) }));
-        if settled_between {
-            assert_eq!(store.begin(), Ok(()));
-            let _forgotten = store.forget_commands(0).expect("the store is there");
-        }
-        store.start(Arc::new(Writes { heads: vec![head(&home(), fence, 8)], ..state("car-4", 1) }));
-        assert!(matches!(store.finish(), Err(CommitError::Refused(_))));
-        assert!(store.finish().is_err(), "it came behind one that failed");
-        assert_eq!(peek(&mut *store, Table::State(0), "car-4"), None);
-    }
-    // An owner that takes its partition while one is under way finds it written.
-    store.start(Arc::new(Writes { heads: vec![head(&home(), fence, 5)], ..log_of(5, &shop(1)) }));
-    assert_eq!(take(&mut *store, &home()).head, Some(at(5)));
 }
 
 fn a_second_owner_fences_the_first(make: Maker<'_>) {

@@ -178,6 +178,12 @@ impl Sqlite {
         }
     }
 
+    fn written(&mut self, writes: &Writes) {
+        if let Some(Beside { checkpointer: Some(checkpointer), .. }) = &mut self.beside {
+            checkpointer.written(writes.log.len() + writes.states.len() + writes.sagas.len() + writes.commands.len());
+        }
+    }
+
     fn committed(&mut self, outcome: &Result<(), CommitError>) {
         match (&mut self.beside, outcome) {
             (Some(Beside { checkpointer: Some(checkpointer), .. }), Ok(())) => checkpointer.committed(),
@@ -219,10 +225,9 @@ impl Store for Sqlite {
 
     fn commit(&mut self, writes: &Writes) -> Result<(), CommitError> {
         self.end_reading()?;
+        self.written(writes);
         let outcome = self.writer().commit(writes);
-        if !writes.heads.is_empty() {
-            self.committed(&outcome);
-        }
+        self.committed(&outcome);
         self.fold();
         outcome
     }
@@ -231,6 +236,7 @@ impl Store for Sqlite {
         if let Err(error) = self.end_reading() {
             return self.committer.here(|| Err(error));
         }
+        self.written(&writes);
         let long = |beside: &Beside| beside.checkpointer.as_ref().is_some_and(checkpoint::Checkpointer::long);
         if self.beside.as_ref().is_some_and(|beside| !long(beside)) {
             return self.committer.begin(writes);

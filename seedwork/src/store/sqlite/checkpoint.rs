@@ -12,16 +12,16 @@ use rusqlite::{Connection, OpenFlags};
 
 use super::WAL_FRAMES;
 
-/// Commits between two checkpoints: some four megabytes of WAL under load. A page that many of them wrote is folded in once; more of them,
-/// and the disk is busy with one checkpoint for so long that the commits beside it wait.
-const COMMITS: u32 = 12;
+/// Rows written between two checkpoints: some four megabytes of WAL under load. A page that many of them wrote is folded in once; more of
+/// them, and the disk is busy with one checkpoint for so long that the commits beside it wait.
+const ROWS: usize = 2000;
 
 /// The thread that checkpoints. It has ended, and closed its connection, when this has been dropped: whoever closes the file last folds
 /// the whole WAL into it.
 pub(super) struct Checkpointer {
     wake: Option<SyncSender<()>>,
     thread: Option<JoinHandle<()>>,
-    commits: u32,
+    rows: usize,
     frames: Arc<AtomicU32>,
 }
 
@@ -63,7 +63,7 @@ impl Checkpointer {
             }
         };
         let thread = thread.spawn(run).ok()?;
-        Some(Checkpointer { wake: Some(wake), thread: Some(thread), commits: 0, frames })
+        Some(Checkpointer { wake: Some(wake), thread: Some(thread), rows: 0, frames })
     }
 
     /// Whether the WAL, as the last checkpoint found it, is so long that the writer should let it begin anew.
@@ -76,12 +76,16 @@ impl Checkpointer {
         self.frames.store(0, Ordering::Relaxed);
     }
 
-    /// The writer has committed.
+    /// The writer commits so many rows.
+    pub fn written(&mut self, rows: usize) {
+        self.rows += rows;
+    }
+
+    /// A commit has ended.
     pub fn committed(&mut self) {
-        self.commits += 1;
         // When the thread is still at the last one it need not be told.
-        if self.commits >= COMMITS && self.wake.as_ref().is_some_and(|wake| wake.try_send(()).is_ok()) {
-            self.commits = 0;
+        if self.rows >= ROWS && self.wake.as_ref().is_some_and(|wake| wake.try_send(()).is_ok()) {
+            self.rows = 0;
         }
     }
 }
