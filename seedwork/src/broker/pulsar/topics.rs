@@ -16,6 +16,9 @@ use crate::store::{Destination, Partition, Place};
 /// Entries at a topic's end in which the last row is looked for: others may have sent something there.
 const LOOK_BACK: u64 = 100;
 
+/// How often, and how long apart, it is looked whether a topic has its partitions.
+const VISIBLE: (u32, Duration) = (10, Duration::from_millis(100));
+
 /// Finds out what is wrong, in one line.
 pub(super) async fn check(settings: &Arc<Settings>) -> Result<(), Trouble> {
     let url = &settings.url;
@@ -29,8 +32,7 @@ pub(super) async fn check(settings: &Arc<Settings>) -> Result<(), Trouble> {
     };
     for topic in settings.schemas.keys() {
         make(settings, topic).await?;
-        let known = client.lookup_partitioned_topic_number(settings.topic(topic)).await;
-        match known.map_err(|error| refused(settings, topic, &error))? {
+        match partitions(settings, &client, topic).await.map_err(|error| refused(settings, topic, &error))? {
             0 => {
                 tracing::warn!(%topic, "no partitioned topic: foreign clients see a topic for each partition. Set the admin URL")
             }
@@ -46,6 +48,18 @@ pub(super) async fn check(settings: &Arc<Settings>) -> Result<(), Trouble> {
         register(settings, &client, topic).await?;
     }
     Ok(())
+}
+
+/// How many partitions a topic has; 0: it is none that is partitioned. Of one that another process makes at the same time the broker may not
+/// know it yet.
+async fn partitions(settings: &Settings, client: &Client, topic: &str) -> Result<u32, pulsar::Error> {
+    for _ in 0..VISIBLE.0 {
+        match client.lookup_partitioned_topic_number(settings.topic(topic)).await? {
+            0 if settings.admin.is_some() => tokio::time::sleep(VISIBLE.1).await,
+            found => return Ok(found),
+        }
+    }
+    client.lookup_partitioned_topic_number(settings.topic(topic)).await
 }
 
 fn unreachable(url: &str, error: &pulsar::Error) -> Trouble {
