@@ -4,7 +4,7 @@ use seedwork::clock::{Clock, SystemClock};
 
 use super::{Finding, Level};
 use crate::client::Client;
-use crate::lock::Holder;
+use crate::lock::{Holder, Moved};
 use crate::settings::Settings;
 
 /// So many of a kind are counted; beyond that there are more.
@@ -14,6 +14,14 @@ const COUNTED: usize = 1000;
 pub(super) fn runs(settings: &Settings, holder: &Holder) -> Vec<Finding> {
     let shown = settings.data.display();
     let start = "`alpes serve` starts one";
+    match Moved::of(&settings.data) {
+        Ok(None) => {}
+        Ok(Some(moved)) => {
+            let (what, to_do) = moved.told(&settings.data);
+            return vec![Finding::advice("moved", what, to_do)];
+        }
+        Err(trouble) => return vec![Finding::wrong("moved", trouble.to_string(), "set its rights")],
+    }
     let finding = match holder {
         Holder::Server { address, process } => {
             let running = Finding::good("server", format!("process {process} holds {shown} and listens on http://{address}"));

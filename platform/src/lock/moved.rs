@@ -59,20 +59,28 @@ impl Moved {
         written.map_err(|error| Trouble::new(format!("cannot write {} ({error}): make room on the disk", path.display())))
     }
 
-    /// Why the directory is not used any more, and what to do.
-    pub fn refusal(&self, folder: &Path) -> Trouble {
+    /// What has become of the directory, and what to do.
+    pub fn told(&self, folder: &Path) -> (String, String) {
         let (shown, to, mark) = (folder.display(), &self.to, path(folder));
         let mark = mark.display();
-        Trouble::new(if self.done {
-            format!(
-                "the data of {shown} was moved to {to}: use the services there. What happened here now would not be there; to go on here all \
-                 the same, with the data as it was before the move, delete {mark}"
-            )
+        if self.done {
+            let to_do = format!(
+                "use the services there. What happened here now would not be there; to go on here all the same, with the data as it was \
+                 before the move, delete {mark}"
+            );
+            (format!("the data of {shown} was moved to {to}"), to_do)
         } else {
-            format!(
-                "the data of {shown} is being moved to {to}, and the move was broken off: run the same `alpes move` again, which ends it. To \
-                 give the move up and go on here, delete {mark}; then make the databases anew before another move"
-            )
-        })
+            let to_do = format!(
+                "run the same `alpes move` again, which ends it. To give the move up and go on here, delete {mark}; then make the \
+                 databases anew before another move"
+            );
+            (format!("the data of {shown} is being moved to {to}, and the move was broken off"), to_do)
+        }
+    }
+
+    /// The same as a refusal to use it.
+    pub fn refusal(&self, folder: &Path) -> Trouble {
+        let (what, to_do) = self.told(folder);
+        Trouble::new(format!("{what}: {to_do}"))
     }
 }

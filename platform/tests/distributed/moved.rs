@@ -144,6 +144,8 @@ fn sagas_that_began_in_a_file_end_over_postgresql_and_pulsar() {
     let mut serve = bare();
     let serve = serve.args(["serve", "--port", "0", "--data", &data]).output().expect("it can be run");
     assert!(!serve.status.success() && said(&serve).contains("was moved to"), "{serve:?}");
+    let doctor = bare().args(["doctor", "--data", &data]).output().expect("it can be run");
+    assert!(String::from_utf8_lossy(&doctor.stdout).contains("was moved to"), "{doctor:?}");
     let again = moving();
     assert!(!again.status.success() && said(&again).contains("was moved to"), "{again:?}");
 
