@@ -1,5 +1,5 @@
 //! A saga: a stay in a car park reserves a place, takes the fee (the pivot: from here no way back), and opens the gate. A refusal
-//! undoes what was done, in reverse. Handlers and aggregates are in `parking/mod.rs`.
+//! undoes what was done, in reverse. Handlers, aggregates and what each row sends are in `parking/mod.rs`.
 //!
 //! `cargo run -p seedwork --example saga`
 #![allow(clippy::disallowed_types, reason = "derive(AvroSchema) expands to std's HashSet")]
@@ -14,25 +14,7 @@ use seedwork::{Context, Saga};
 
 #[path = "parking/mod.rs"]
 mod business;
-pub use business::{Free, Leave, Open, Pay, Reserve, Stay, arrival, context, view};
-
-impl Stay {
-    fn leave(&self) -> Leave {
-        Leave { car: self.car.clone() }
-    }
-    fn reserve(&self) -> Reserve {
-        Reserve { place: self.place.clone(), car: self.car.clone() }
-    }
-    fn free(&self) -> Free {
-        Free { place: self.place.clone() }
-    }
-    fn pay(&self) -> Pay {
-        Pay { car: self.car.clone(), fee: 3 }
-    }
-    fn open(&self) -> Open {
-        Open { car: self.car.clone() }
-    }
-}
+pub use business::{Stay, arrival, context, view};
 
 /// The table.
 pub fn stay() -> Saga<Stay, Committed> {

@@ -57,6 +57,25 @@ pub struct Stay {
     pub place: String,
 }
 
+/// What each row of the saga sends.
+impl Stay {
+    pub fn leave(&self) -> Leave {
+        Leave { car: self.car.clone() }
+    }
+    pub fn reserve(&self) -> Reserve {
+        Reserve { place: self.place.clone(), car: self.car.clone() }
+    }
+    pub fn free(&self) -> Free {
+        Free { place: self.place.clone() }
+    }
+    pub fn pay(&self) -> Pay {
+        Pay { car: self.car.clone(), fee: 3 }
+    }
+    pub fn open(&self) -> Open {
+        Open { car: self.car.clone() }
+    }
+}
+
 /// A car, and where it is: `gate`, `inside` or `away`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Car {
