@@ -14,7 +14,7 @@ use seedwork::{Context, Saga};
 
 #[path = "parking/mod.rs"]
 mod business;
-pub use business::{Stay, arrival, context, view};
+pub use business::{Reserve, Stay, arrival, context, view};
 
 /// The table.
 pub fn stay() -> Saga<Stay, Committed> {
