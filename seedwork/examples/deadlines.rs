@@ -10,7 +10,8 @@ mod parking;
 
 use std::time::Duration;
 
-use parking::{Reserve, arrival, contexts, view};
+use parking::business::Reserve;
+use parking::{arrival, contexts, view};
 use seedwork::message::Message;
 use seedwork::testing::World;
 

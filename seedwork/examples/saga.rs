@@ -13,8 +13,8 @@ use seedwork::testing::World;
 use seedwork::{Context, Saga};
 
 #[path = "parking/mod.rs"]
-mod business;
-pub use business::{Reserve, Stay, arrival, context, view};
+pub mod business;
+pub use business::{Stay, arrival, context, view};
 
 /// The table.
 pub fn stay() -> Saga<Stay, Committed> {
