@@ -73,8 +73,7 @@ pub struct View<A> {
     pub columns: &'static [(&'static str, &'static str)],
     /// Indexes: a name, unique in the view, and the columns. Each costs every write; one that ends with `id` gives pages a place to go on.
     pub indexes: &'static [(&'static str, &'static str)],
-    /// The columns' values for one aggregate, a function of its state alone. A column that comes to mean something else takes another name:
-    /// a store fills new columns of what is there, and does not write one again while an aggregate changes and its value does not.
+    /// The columns' values for one aggregate, a function of its state alone: one is not written again while its value stays.
     pub row: fn(&A) -> Vec<Value>,
 }
 
