@@ -92,7 +92,7 @@ async fn begin(
     exporter: Option<Exporter>,
     starting: Starting,
 ) -> Result<Option<Service>, Trouble> {
-    let (mut wait, mut told) = (AGAIN.0, String::new());
+    let (mut wait, mut told, mut mistaken) = (AGAIN.0, String::new(), false);
     let name = match &settings.replica.0 {
         Some(name) => format!("{}-{}", role.name(), name.0),
         None => format!("{}-{:016x}", role.name(), chance()?.bits()),
@@ -113,6 +113,7 @@ async fn begin(
                 return Ok(service);
             }
             Ok(Err(Not::Yet(trouble))) => {
+                mistaken = false;
                 let why = trouble.to_string();
                 starting.waits(&why);
                 // Once, and not with every attempt.
@@ -121,6 +122,8 @@ async fn begin(
                     told = why;
                 }
             }
+            // A database that was away may be back when it is asked whether it is; a mistake is one the second time too.
+            Ok(Err(Not::Begun(_))) if !mistaken => mistaken = true,
             Ok(Err(Not::Begun(trouble))) => return Err(trouble),
             Err(_) => {
                 return Err(Trouble::new(format!("a defect of Alpes broke the start of {}; please report it", role.name())));

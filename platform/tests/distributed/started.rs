@@ -1,7 +1,10 @@
 //! Services that are started before what they need, and services that are told something that is not so.
 #![expect(clippy::disallowed_methods, reason = "what stands between a service and a server has threads of its own")]
 
+use std::io::Read as _;
 use std::net::{TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::json;
 
@@ -9,9 +12,18 @@ use crate::support::{Stack, campaign, free_port, until};
 
 /// From now on whoever connects to this port reaches the other one, as long as the process lives.
 fn open(port: u16, to: u16) {
+    open_when(port, to, Arc::new(AtomicBool::new(true)));
+}
+
+/// As [`open`], but until that is true whoever connects is cut off when it has said something.
+fn open_when(port: u16, to: u16, through: Arc<AtomicBool>) {
     let listener = TcpListener::bind(("127.0.0.1", port)).expect("the port is free");
     std::thread::spawn(move || {
         for one in listener.incoming() {
+            if !through.load(Ordering::SeqCst) {
+                drop(one.and_then(|mut one| one.read(&mut [0; 8])));
+                continue;
+            }
             let (Ok(one), Ok(other)) = (one, TcpStream::connect(("127.0.0.1", to))) else { continue };
             for (from, into) in [(one.try_clone(), other.try_clone()), (Ok(other), Ok(one))] {
                 let (Ok(mut from), Ok(mut into)) = (from, into) else { continue };
@@ -55,6 +67,25 @@ fn services_that_start_before_the_broker_go_on_when_it_comes() {
     assert_eq!(told.status, 202, "{told:?}");
     until("it is there", || (stack.get("/v1/campaigns/c-1").status == 200).then_some(()));
     ["campaign", "bff"].into_iter().for_each(|service| stack.stop(service));
+}
+
+#[test]
+fn services_that_are_cut_off_while_they_greet_the_broker_wait_and_go_on_when_it_listens() {
+    let port = free_port();
+    let Some(mut stack) = Stack::find().map(|stack| stack.between(None, Some(port))) else { return };
+    let through = Arc::new(AtomicBool::new(false));
+    open_when(port, stack.server_ports()[1], through.clone());
+    for service in ["campaign", "bff"] {
+        stack.launch(service);
+    }
+    for service in ["campaign", "bff"] {
+        waits(&stack, service, "cut the connection off during the greeting");
+    }
+    through.store(true, Ordering::SeqCst);
+    for service in ["campaign", "bff"] {
+        until("it is ready", || (stack.get_at(service, "/readyz").status == 200).then_some(()));
+        stack.stop(service);
+    }
 }
 
 #[test]

@@ -21,6 +21,7 @@ use crate::store::{Destination, LogRow, Partition, Place, Place0, Route, Store, 
 mod ear;
 mod edge;
 mod follow;
+mod greeting;
 mod hub;
 mod lane;
 mod outlet;

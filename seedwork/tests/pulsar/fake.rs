@@ -19,6 +19,10 @@ pub struct Faults {
     pub no_receipt: u32,
     /// The message is lost, and no receipt ever comes.
     pub lose: u32,
+    /// The connection ends when the client has greeted.
+    pub cut_greeting: u32,
+    /// A client that greets is answered with this error.
+    pub refuse_greeting: Option<proto::ServerError>,
     /// A lookup is refused: the broker is not ready.
     pub refuse_lookup: u32,
     /// An entry is delivered twice.
@@ -230,7 +234,14 @@ impl State {
     fn hear(&mut self, connection: u64, message: Message, url: &str) {
         let Message { command, payload } = message;
         let none = BaseCommand::default();
-        if command.connect.is_some() {
+        if command.connect.is_some() && now(&mut self.faults.cut_greeting) {
+            if let Some(sender) = self.connections.get(&connection) {
+                drop(sender.send(None));
+            }
+        } else if let Some(refused) = self.faults.refuse_greeting.filter(|_| command.connect.is_some()) {
+            let error = Some(proto::CommandError { error: refused as i32, message: "so it is".to_owned(), ..Default::default() });
+            self.say(connection, BaseCommand { r#type: Type::Error as i32, error, ..none }, None);
+        } else if command.connect.is_some() {
             let connected = Some(proto::CommandConnected { server_version: "fake".to_owned(), ..Default::default() });
             self.say(connection, BaseCommand { r#type: Type::Connected as i32, connected, ..none }, None);
         } else if command.ping.is_some() {

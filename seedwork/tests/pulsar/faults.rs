@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use pulsar::message::proto::ServerError;
 use seedwork::broker::pulsar::{Edge, NotSent, Pulsar, Settings};
 use seedwork::broker::{Broker, contract};
 use seedwork::message::{Envelope, Packet};
@@ -278,6 +279,23 @@ fn it_is_opened_and_closed_on_a_thread_of_another_runtime_too() {
         assert_eq!(broker.last_of(&to("lot.events", 0)), Ok(None));
         drop((broker, Edge::connect(settings(&fake), |_| ()).unwrap()));
     });
+}
+
+#[test]
+fn a_connection_that_is_cut_off_in_the_greeting_is_an_outage_and_a_refusal_is_none() {
+    let fake = Fake::start();
+    // The crate's own greeting and the one that asks why; then the broker is there again between the two.
+    for (cut, says) in [(2, "cut the connection off during the greeting"), (1, "took no connection a moment ago")] {
+        fake.fault(|faults| faults.cut_greeting = cut);
+        let trouble = Pulsar::check(&settings(&fake)).unwrap_err();
+        assert!(trouble.passes && trouble.text.contains(says) && !trouble.text.contains('\n'), "{trouble:?}");
+        assert_eq!(Pulsar::check(&settings(&fake)), Ok(()), "and then it is over");
+    }
+    for (refused, passes) in [(ServerError::AuthenticationError, false), (ServerError::ServiceNotReady, true)] {
+        fake.fault(|faults| faults.refuse_greeting = Some(refused));
+        let trouble = Pulsar::check(&settings(&fake)).unwrap_err();
+        assert!(trouble.passes == passes && trouble.text.contains("so it is"), "the broker's own words: {trouble:?}");
+    }
 }
 
 #[test]

@@ -9,8 +9,8 @@ use pulsar::consumer::InitialPosition;
 use pulsar::message::proto::MessageIdData;
 use pulsar::{Consumer, ConsumerOptions, ProducerOptions, SubType, TokioExecutor};
 
-use super::rows;
 use super::settings::{Client, Settings, Trouble};
+use super::{greeting, rows};
 use crate::store::{Destination, Partition, Place};
 
 /// Entries at a topic's end in which the last row is looked for: others may have sent something there.
@@ -27,7 +27,7 @@ pub(super) async fn check(settings: &Arc<Settings>) -> Result<(), Trouble> {
     }
     let client = match tokio::time::timeout(settings.patience, settings.client()).await {
         Ok(Ok(client)) => client,
-        Ok(Err(error)) => return Err(unreachable(url, &error)),
+        Ok(Err(error)) => return Err(unreachable(settings, &error).await),
         Err(_) => return Err(Trouble::passes(format!("the broker at {url} does not answer"))),
     };
     for topic in settings.schemas.keys() {
@@ -62,15 +62,13 @@ async fn partitions(settings: &Settings, client: &Client, topic: &str) -> Result
     client.lookup_partitioned_topic_number(settings.topic(topic)).await
 }
 
-fn unreachable(url: &str, error: &pulsar::Error) -> Trouble {
+async fn unreachable(settings: &Settings, error: &pulsar::Error) -> Trouble {
     let text = error.to_string();
-    // The crate keeps the reason of a refusal to itself.
+    // The crate keeps the reason to itself.
     if text.contains("fatal error") {
-        return Trouble::stays(format!(
-            "the broker at {url} refuses the connection: are the token and the certificates right, and is it a Pulsar broker?"
-        ));
+        return greeting::heard(settings).await;
     }
-    Trouble::passes(format!("no broker can be reached at {url}: {text}"))
+    Trouble::passes(format!("no broker can be reached at {}: {text}", settings.url))
 }
 
 fn refused(settings: &Settings, topic: &str, error: &pulsar::Error) -> Trouble {

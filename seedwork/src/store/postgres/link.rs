@@ -147,8 +147,15 @@ impl Link {
     pub fn is_away(&mut self) -> bool {
         let Ok((runtime, wire)) = self.parts() else { return false };
         runtime.block_on(async {
-            match timeout(CONNECT, wire.address.config.connect(NoTls)).await {
-                Ok(Ok(_)) => false,
+            let Address { config, tls, .. } = wire.address;
+            let greeted = async {
+                match tls.clone() {
+                    None => config.connect(NoTls).await.map(drop),
+                    Some(tls) => config.connect(tls).await.map(drop),
+                }
+            };
+            match timeout(CONNECT, greeted).await {
+                Ok(Ok(())) => false,
                 Ok(Err(error)) => trouble::passes(&error),
                 Err(_) => true,
             }
