@@ -49,7 +49,7 @@ fn book(world: &mut World, crossings: std::ops::Range<u32>) {
 }
 
 fn behind(world: &World) -> BTreeSet<Partition> {
-    world.readings().into_iter().filter(|reading| reading.ahead.is_some()).map(|reading| reading.reader).collect()
+    world.readings().into_iter().filter(|reading| reading.behind.is_some()).map(|reading| reading.reader).collect()
 }
 
 fn new_epoch(partition: &Partition, epoch: u64) -> Decision {

@@ -40,8 +40,11 @@ struct Told<'a> {
     context: &'a str,
     partition: u16,
     topic: &'a str,
-    /// reading, paused, or gap: rows are missing, and nothing more is taken on that way until they come or are skipped.
+    /// reading, paused, gap: rows are missing, and nothing more is taken on that way until they come or are skipped; or behind: an older
+    /// copy of the store was restored, and nothing is taken until a new epoch begins.
     state: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    behind: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     paused: Option<Paused<'a>>,
     lag: Behind,
@@ -99,7 +102,7 @@ fn id_of(reader: &Partition, to: &Destination) -> String {
 
 impl<'a> Told<'a> {
     fn of(reading: &'a Reading, lags: &'a [Lag], pauses: &'a [Pause], backlogs: &'a [Backlog]) -> Told<'a> {
-        let Reading { reader, to, paused, gaps, ahead: _ } = reading;
+        let Reading { reader, to, paused, gaps, behind } = reading;
         let lags = lags.iter().filter(|lag| lag.reader == *reader && lag.route.to == *to);
         let streams: Vec<Of<'_>> = lags
             .map(|lag| Of {
@@ -121,11 +124,13 @@ impl<'a> Told<'a> {
             context: &reader.context,
             partition: reader.number,
             topic: &to.topic,
-            state: match (paused, gaps.is_empty()) {
-                (true, _) => "paused",
-                (false, false) => "gap",
-                (false, true) => "reading",
+            state: match (behind, paused, gaps.is_empty()) {
+                (Some(_), ..) => "behind",
+                (None, true, _) => "paused",
+                (None, false, false) => "gap",
+                (None, false, true) => "reading",
             },
+            behind: behind.as_deref(),
             paused: pause.map(|pause| Paused {
                 at: Timestamp::saturating_from_micros(pause.at),
                 actor: &pause.actor,

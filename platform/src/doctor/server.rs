@@ -1,11 +1,15 @@
 //! Whether a server runs, answers and is ready.
 
+use std::collections::BTreeMap;
+
 use seedwork::clock::{Clock, SystemClock};
+use serde::Deserialize;
 
 use super::{Finding, Level};
-use crate::client::Client;
+use crate::client::{Client, WHOLE, understood};
 use crate::lock::{Holder, Moved};
 use crate::settings::Settings;
+use crate::trouble::Trouble;
 
 /// So many of a kind are counted; beyond that there are more.
 const COUNTED: usize = 1000;
@@ -67,7 +71,35 @@ pub(super) fn tells(client: &Client) -> Vec<Finding> {
             Err(trouble) => Finding::wrong(check, trouble.to_string(), "look at what it says on its standard error"),
         });
     }
+    findings.extend(epochs(client));
     findings
+}
+
+/// A subscription, as far as it tells whether its reader waits for a new epoch.
+#[derive(Deserialize)]
+struct Reading {
+    context: String,
+    partition: u16,
+    behind: Option<String>,
+}
+
+/// Each partition that takes no input because an older copy of its store was restored. All of its subscriptions say so.
+fn epochs(client: &Client) -> Vec<Finding> {
+    let check = "new epochs";
+    let told = client
+        .list("/v1/subscriptions", &[], WHOLE)
+        .and_then(|(items, _)| items.iter().map(|item| understood(item.get())).collect::<Result<Vec<Reading>, Trouble>>());
+    let readings = match told {
+        Ok(readings) => readings,
+        Err(trouble) => return vec![Finding::wrong(check, trouble.to_string(), "ask again in some seconds")],
+    };
+    let behind = readings.into_iter().filter_map(|Reading { context, partition, behind }| Some(((context, partition), behind?)));
+    let behind: BTreeMap<(String, u16), String> = behind.collect();
+    if behind.is_empty() {
+        return vec![Finding::good(check, "no partition waits for one")];
+    }
+    // It says what to do itself.
+    behind.into_values().map(|what| Finding::wrong(check, what, "")).collect()
 }
 
 /// Whether a server answers, and is ready.

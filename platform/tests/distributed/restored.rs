@@ -51,6 +51,21 @@ fn an_older_copy_takes_no_input_until_a_new_epoch_begins_and_then_nothing_is_dro
     assert_eq!((told.status, &told.json["status"]), (202, &json!("waiting")), "it is durable, and waits: {}", told.json);
     assert_eq!(stack.get("/v1/campaigns/c-meanwhile").status, 404);
 
+    // Whoever asks what is wrong is told of each, with what to do, in a line.
+    let doctor = |well: bool| {
+        let asked =
+            crate::support::bare().args(["doctor", "--json", "--url", stack.url("campaign")]).output().expect("it can be run");
+        assert_eq!(asked.status.success(), well, "{asked:?}");
+        let told: serde_json::Value = serde_json::from_slice(&asked.stdout).expect("it prints JSON");
+        let found = told.as_array().expect("findings").iter().filter(|found| found["check"] == "new epochs");
+        found.map(|found| found["what"].as_str().expect("a text").to_owned()).collect::<Vec<_>>()
+    };
+    let told = doctor(false);
+    assert_eq!(told.len(), begin.len(), "a line for each partition: {told:?}");
+    for (told, command) in told.iter().zip(&begin) {
+        assert!(told.contains(&command.replace("restored", "WHY")) && !told.contains('\n'), "{told}");
+    }
+
     // The command is run as it was told.
     for (number, command) in begin.iter().enumerate() {
         assert!(command.starts_with(&format!("streams new-epoch campaign/{number}/")), "{command}");
@@ -58,6 +73,8 @@ fn an_older_copy_takes_no_input_until_a_new_epoch_begins_and_then_nothing_is_dro
         let begun = crate::support::bare().args(&words).output().expect("it can be run");
         assert!(begun.status.success(), "{command}: {begun:?}");
     }
+
+    assert_eq!(doctor(true), ["no partition waits for one"]);
 
     // What had come meanwhile is taken, and every stream goes on; of what the copy does not know nothing is reserved any more.
     assert_eq!(stack.ended("c-meanwhile"), "completed");

@@ -26,7 +26,7 @@ impl Executor {
     }
 
     /// What whoever asks for something of a partition that is behind its broker is told.
-    pub(super) fn says_behind(&self, partition: usize) -> Option<String> {
+    pub(in crate::executor) fn says_behind(&self, partition: usize) -> Option<String> {
         let held = self.held.get(partition)?;
         Some(behind(&held.partition, Place { epoch: held.epoch, position: held.position }, held.ahead?))
     }

@@ -94,10 +94,16 @@ fn schemas() -> Vec<(&'static str, Value)> {
     let subscription = object(
         json!({
             "id": any_text(), "context": any_text(), "partition": number(0), "topic": any_text(),
-            "state": about(word(["reading", "paused", "gap"]), "gap: rows are missing"),
+            "state": about(
+                word(["reading", "paused", "gap", "behind"]),
+                "gap: rows are missing; behind: an older copy of the store was restored, and a new epoch has to begin",
+            ),
             "lag": of("Lag"), "waiting": number(0), "dead_letters": number(0), "streams": list(of_stream),
         }),
-        json!({"paused": paused, "oldest_waiting": instant()}),
+        json!({
+            "paused": paused, "oldest_waiting": instant(),
+            "behind": about(any_text(), "how far behind, and the command that begins a new epoch"),
+        }),
     );
     let to = object(json!({"topic": any_text(), "partition": number(0), "last": number(1)}), json!({}));
     let stream = object(

@@ -20,9 +20,9 @@ pub struct Reading {
     pub to: Destination,
     /// Whether an operator has paused it.
     pub paused: bool,
-    /// The last row of the reader's own stream that the broker holds, when its store does not know it: an older copy was restored, and
-    /// nothing is read before an operator has begun a new epoch.
-    pub ahead: Place0,
+    /// What has happened and which command to run, when the broker holds rows of the reader's own stream that its store does not know: an
+    /// older copy was restored, and nothing is read before an operator has begun a new epoch.
+    pub behind: Option<String>,
     /// The routes on which rows are missing: the mark, and the row that it should have been moved to before.
     pub gaps: Vec<(Route, Place0, Place0)>,
 }
@@ -30,16 +30,17 @@ pub struct Reading {
 impl Executor {
     /// Everything that its partitions read.
     pub fn readings(&self) -> Vec<Reading> {
-        let of = |held: &crate::executor::Held| {
+        let of = |(place, held): (usize, &crate::executor::Held)| {
+            let behind = self.says_behind(place);
             let reading = |to: Destination| {
                 let gaps = held.gaps.iter().filter(|(route, _)| route.to == to);
                 let gaps =
                     gaps.map(|(route, gap)| (route.clone(), held.marks.get(route).map(|mark| mark.place), gap.wants)).collect();
-                Reading { reader: held.partition.clone(), paused: held.paused.contains(&to), to, ahead: held.ahead, gaps }
+                Reading { reader: held.partition.clone(), paused: held.paused.contains(&to), to, behind: behind.clone(), gaps }
             };
             self.hears(held.context, held.partition.number).into_iter().map(reading).collect::<Vec<_>>()
         };
-        self.held.iter().flat_map(of).collect()
+        self.held.iter().enumerate().flat_map(of).collect()
     }
 
     /// Whether an operator has paused the commands of this partition: those from outside are of the same topic.
