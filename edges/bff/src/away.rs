@@ -19,7 +19,7 @@ mod each;
 mod replicas;
 mod services;
 
-pub(crate) use replicas::{Asked, ask_holder, is_sent_on, unheld};
+pub(crate) use replicas::{AGAIN, Asked, ask_holder, is_sent_on, unheld};
 pub use replicas::{Find, Replicas};
 pub use services::Services;
 

@@ -28,7 +28,7 @@ use crate::{Edge, Here};
 /// Says that a request was sent on by another replica, and is not sent on again.
 const SENT_ON: HeaderName = HeaderName::from_static("alpes-sent-on");
 /// Between two looks for the holder of a partition that changes hands.
-const AGAIN: Duration = Duration::from_millis(100);
+pub(crate) const AGAIN: Duration = Duration::from_millis(100);
 
 /// Reads who holds which partition of a context: its number, and `host:port` of its holder if that said where it is.
 pub type Find = fn(&dyn Read, &str) -> Result<Vec<(u16, Option<String>)>, String>;

@@ -73,7 +73,8 @@ fn bulk(path: &'static str, id: &str, summary: &str) -> Operation {
     decide(path, id, summary)
         .says(
             "First with a `filter` and `dry_run`: the answer lists what it finds and changes nothing. Then with those `letters`: \
-             exactly those are decided on that are still as they were listed, and the answer says which were not.",
+             exactly those are decided on that are still as they were listed, and the answer says which were not. `not-decided`: nothing was \
+             done, for the partition was changing hands; ask again.",
         )
         .takes(
             "Bulk",
@@ -143,10 +144,8 @@ fn schemas() -> Vec<(&'static str, Value)> {
         json!({}),
     );
     let changed = object(json!({"id": any_text(), "code": any_text(), "detail": any_text()}), json!({}));
-    let decided = object(
-        json!({"done": list(any_text()), "changed": about(list(changed), "those that were not as they had been seen")}),
-        json!({}),
-    );
+    let decided =
+        object(json!({"done": list(any_text()), "changed": about(list(changed), "those that were left, and why")}), json!({}));
     vec![
         ("Letter", object(letter, more)),
         ("LetterPage", page(of("Letter"))),

@@ -9,7 +9,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};
 use axum::http::{HeaderMap, Request, StatusCode};
-use bff::{Bff, Here, Home, Stream};
+use bff::{Bff, Find, Here, Home, Replicas, Stream};
 use hyper::body::Body as _;
 use seedwork::Context;
 use seedwork::broker::Embedded;
@@ -129,6 +129,21 @@ impl Edge {
             campaigns: campaign::Settings::default(),
         };
         Edge { router: bff.router(), owner, stream, thread: Some(thread), folder, skipped }
+    }
+
+    /// The same as one of several replicas of a context's service, which holds the first of so many partitions.
+    pub fn replica(&self, context: &'static str, partitions: u16, find: Find) -> Router {
+        let here = Here {
+            owner: self.owner.clone(),
+            read: Arc::new(Readers::new(&self.folder.join("store.db"))),
+            plans: bff::plans(&[]),
+            stream: None,
+            files: Vec::new(),
+            only: Some(context),
+            replicas: Some(Replicas::new(partitions, find)),
+        };
+        let (door, clock) = (Arc::new(self.owner.clone()), Box::new(SystemClock::default()));
+        Bff { door, home: Home::Here(here), clock, chance: Chance::seeded(4), campaigns: campaign::Settings::default() }.router()
     }
 
     /// Sends a request: `GET /path` or `POST /path`, headers, and a body.

@@ -9,6 +9,7 @@ mod harness;
 mod idempotency;
 mod if_match;
 mod metrics;
+mod moving;
 mod openapi;
 mod operating;
 mod outcomes;
