@@ -4,9 +4,11 @@ use std::sync::Arc;
 
 use percent_encoding::percent_decode_str;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::verify_server_cert_signed_by_trust_anchor;
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::server::ParsedCertificate;
 use rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 use tokio_postgres::Config;
 use tokio_postgres::config::SslMode;
@@ -30,48 +32,67 @@ pub(super) fn split(url: &str) -> (String, Option<String>, Option<String>) {
     (url, mode, root)
 }
 
-/// Sets how a connection is to be made; what makes it encrypted, if it is to be.
+/// Whom a server's certificate has to come from.
+enum Authorities<'a> {
+    /// Those in a file.
+    File(&'a str),
+    /// Those that this system trusts.
+    System,
+}
+
+/// Sets how a connection is to be made; what makes it encrypted, if it is to be. The modes mean what they mean to PostgreSQL's own clients.
 ///
 /// # Errors
-/// When the mode is not known, or the file of certificates is missing, cannot be read or holds none; the text says what to write.
+/// When the mode is not known, or certificates are missing, cannot be read or are none; the text says what to write.
 pub(super) fn configure(config: &mut Config, mode: Option<&str>, root: Option<&str>) -> StoreResult<Option<MakeRustlsConnect>> {
     let wrong = |why: String| Err(StoreError(why));
-    let (mode, verifier) = match (mode, root) {
+    let (authorities, named) = match (mode, root) {
         (None | Some("disable"), None) => {
             config.ssl_mode(SslMode::Disable);
             return Ok(None);
         }
-        (Some("require"), None) => (SslMode::Require, None),
-        (Some("verify-full"), Some(path)) => (SslMode::Require, Some(path)),
-        (Some("verify-full"), None) => {
+        (Some("require"), None) => (None, false),
+        (None | Some("verify-full"), Some("system")) | (Some("verify-full"), None) => (Some(Authorities::System), true),
+        (Some("verify-full"), Some(path)) => (Some(Authorities::File(path)), true),
+        // Anybody can have a certificate of an authority that the system trusts, for a name of their own.
+        (Some("require" | "verify-ca"), Some("system")) | (Some("verify-ca"), None) => {
             return wrong(
-                "sslmode=verify-full: name the file of the authority that signed the server's certificate (PEM), \
-                 as in sslmode=verify-full&sslrootcert=/etc/alpes/root.crt"
+                "sslmode=verify-ca checks no name, so the system's certificates prove nothing: name the file of your own authority \
+                 (PEM), as in sslmode=verify-ca&sslrootcert=/etc/alpes/root.crt, or write sslmode=verify-full"
                     .to_owned(),
             );
         }
-        (None | Some("disable" | "require"), Some(_)) => {
-            return wrong("sslrootcert is only looked at with sslmode=verify-full: write that, or leave it out".to_owned());
+        (Some("require" | "verify-ca"), Some(path)) => (Some(Authorities::File(path)), false),
+        (None | Some("disable"), Some(_)) => {
+            return wrong(
+                "sslrootcert is only looked at where a certificate is checked: write sslmode=verify-full or verify-ca too, or leave it out"
+                    .to_owned(),
+            );
         }
         (Some(other), _) => {
             return wrong(format!(
-                "sslmode={other} is not known: write disable, require (encrypted, whoever the server is) or verify-full (its certificate \
-                 and name are checked)"
+                "sslmode={other} is not known: write disable, require (encrypted, whoever the server is), verify-ca (its certificate is \
+                 checked) or verify-full (certificate and name are)"
             ));
         }
     };
-    config.ssl_mode(mode);
+    config.ssl_mode(SslMode::Require);
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions();
     let builder = builder.map_err(|error| StoreError(format!("TLS cannot be set up: {error}")))?;
-    let client = match verifier {
-        Some(path) => builder.with_root_certificates(roots(path)?),
-        None => builder.dangerous().with_custom_certificate_verifier(Arc::new(Whoever(provider))),
+    let roots = match authorities {
+        None => None,
+        Some(Authorities::File(path)) => Some(in_file(path)?),
+        Some(Authorities::System) => Some(of_system()?),
+    };
+    let client = match roots {
+        Some(roots) if named => builder.with_root_certificates(roots),
+        roots => builder.dangerous().with_custom_certificate_verifier(Arc::new(AnyName { provider, roots })),
     };
     Ok(Some(MakeRustlsConnect::new(client.with_no_client_auth())))
 }
 
-fn roots(path: &str) -> StoreResult<RootCertStore> {
+fn in_file(path: &str) -> StoreResult<RootCertStore> {
     let unreadable = |why: String| StoreError(format!("sslrootcert={path} cannot be used: {why}"));
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_file_iter(path).map_err(|error| unreadable(error.to_string()))? {
@@ -84,20 +105,44 @@ fn roots(path: &str) -> StoreResult<RootCertStore> {
     Ok(roots)
 }
 
-/// Takes any certificate, as `sslmode=require` means: nobody reads along, but who the server is stays open. That it holds the
-/// certificate's key is checked all the same: a login that is bound to the channel rests on that.
-#[derive(Debug)]
-struct Whoever(Arc<CryptoProvider>);
+fn of_system() -> StoreResult<RootCertStore> {
+    let found = rustls_native_certs::load_native_certs();
+    let mut roots = RootCertStore::empty();
+    // A system has one or the other that nobody can read, and whoever uses it does without.
+    roots.add_parsable_certificates(found.certs);
+    if roots.is_empty() {
+        let why = found.errors.first().map(|error| format!(" ({error})")).unwrap_or_default();
+        return Err(StoreError(format!(
+            "this system trusts no certificates{why}: install its ca-certificates, or name the file of the authority that signed the \
+             server's, as in sslmode=verify-full&sslrootcert=/etc/alpes/root.crt"
+        )));
+    }
+    Ok(roots)
+}
 
-impl ServerCertVerifier for Whoever {
+/// Takes a server of any name: with `sslmode=verify-ca` one whose certificate comes from these authorities, with `require` any, so that
+/// nobody reads along but who the server is stays open. That it holds the certificate's key is checked all the same: a login that is bound
+/// to the channel rests on that.
+#[derive(Debug)]
+struct AnyName {
+    provider: Arc<CryptoProvider>,
+    roots: Option<RootCertStore>,
+}
+
+impl ServerCertVerifier for AnyName {
     fn verify_server_cert(
         &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
+        certificate: &CertificateDer<'_>,
+        between: &[CertificateDer<'_>],
         _: &ServerName<'_>,
         _: &[u8],
-        _: UnixTime,
+        now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
+        if let Some(roots) = &self.roots {
+            let algorithms = self.provider.signature_verification_algorithms.all;
+            let certificate = ParsedCertificate::try_from(certificate)?;
+            verify_server_cert_signed_by_trust_anchor(&certificate, roots, between, now, algorithms)?;
+        }
         Ok(ServerCertVerified::assertion())
     }
 
@@ -107,7 +152,7 @@ impl ServerCertVerifier for Whoever {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(message, certificate, signed, &self.0.signature_verification_algorithms)
+        verify_tls12_signature(message, certificate, signed, &self.provider.signature_verification_algorithms)
     }
 
     fn verify_tls13_signature(
@@ -116,11 +161,11 @@ impl ServerCertVerifier for Whoever {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, certificate, signed, &self.0.signature_verification_algorithms)
+        verify_tls13_signature(message, certificate, signed, &self.provider.signature_verification_algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
+        self.provider.signature_verification_algorithms.supported_schemes()
     }
 }
 
@@ -143,8 +188,10 @@ mod tests {
 
     #[test]
     fn what_cannot_be_meant_is_refused_with_what_to_write() {
-        assert!(refused("postgres://u@h/d?sslmode=verify-full").contains("sslrootcert=/"));
-        assert!(refused("postgres://u@h/d?sslmode=verify-ca").contains("verify-full"));
+        for weak in ["?sslmode=verify-ca", "?sslmode=verify-ca&sslrootcert=system", "?sslmode=require&sslrootcert=system"] {
+            assert!(refused(&format!("postgres://u@h/d{weak}")).contains("sslrootcert=/"), "{weak}");
+        }
+        assert!(refused("postgres://u@h/d?sslmode=prefer").contains("verify-full"));
         assert!(refused("postgres://u@h/d?sslrootcert=/x").contains("sslmode=verify-full"));
         assert!(refused("postgres://u@h/d?sslmode=verify-full&sslrootcert=/nowhere/x.crt").contains("/nowhere/x.crt"));
         assert!(Address::parse("postgres://u@h/d").expect("no TLS is asked for").tls.is_none());
