@@ -28,21 +28,7 @@ pub struct Entered {
 
 pub fn main() {
     let ask = Enter { car: "car-1".to_owned() };
-    let envelope = Envelope {
-        id: "ask-1".into(),
-        source: "gate".into(),
-        kind: Enter::KIND.into(),
-        key: ask.key().into(),
-        time: 1_767_225_600_000_000,
-        trace: None,
-        correlation: "ask-1".into(),
-        causation: None,
-        actor: "ann".into(),
-        tenant: None,
-        saga: None,
-        answer_to: None,
-        expected: None,
-    };
+    let envelope = Envelope::asked("ask-1", "gate", "ann", 1_767_225_600_000_000);
     let packet = Packet::of(&ask, envelope).expect("it can be written as JSON");
     println!("{}", String::from_utf8_lossy(packet.raw()));
 

@@ -208,23 +208,15 @@ impl Listener for Ear {
 }
 
 fn ask<C: Command>(id: &str, command: &C) -> (Ask, Receiver<First>) {
-    let envelope = Envelope {
-        id: id.into(),
-        source: "test".into(),
-        kind: "".into(),
-        key: "".into(),
-        time: 1,
-        trace: None,
-        correlation: id.into(),
-        causation: None,
-        actor: "tester".into(),
-        tenant: None,
-        saga: None,
-        answer_to: None,
-        expected: None,
-    };
     let (sender, heard) = channel();
-    (Ask { packet: Packet::of(command, envelope).unwrap(), hash: "h".into(), listener: Box::new(Ear(sender)) }, heard)
+    (
+        Ask {
+            packet: Packet::of(command, Envelope::asked(id, "test", "tester", 1)).unwrap(),
+            hash: "h".into(),
+            listener: Box::new(Ear(sender)),
+        },
+        heard,
+    )
 }
 
 fn fill(id: &str) -> (Ask, Receiver<First>) {

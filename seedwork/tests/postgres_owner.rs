@@ -38,23 +38,8 @@ impl Listener for Ear {
 }
 
 fn ask<C: Command>(handle: &Handle, id: &str, command: &C) -> Receiver<Result<First, Outcome>> {
-    let envelope = Envelope {
-        id: id.into(),
-        source: "test".into(),
-        kind: "".into(),
-        key: "".into(),
-        time: 1,
-        trace: None,
-        correlation: id.into(),
-        causation: None,
-        actor: "tester".into(),
-        tenant: None,
-        saga: None,
-        answer_to: None,
-        expected: None,
-    };
     let (sender, heard) = channel();
-    let packet = Packet::of(command, envelope).unwrap();
+    let packet = Packet::of(command, Envelope::asked(id, "test", "tester", 1)).unwrap();
     handle.ask(Ask { packet, hash: "h".into(), listener: Box::new(Ear(sender)) }).unwrap();
     heard
 }

@@ -35,19 +35,12 @@ fn packet(answer: &Answer) -> Packet {
     let saga =
         SagaRef { id: "car-1~x".into(), context: "parking".into(), row: 2, index: 0, direction: Direction::Undo, attempt: 3 };
     let envelope = Envelope {
-        id: "shop/0/1757462400000/7".into(),
-        source: "shop".into(),
         kind: ANSWER_KIND.into(),
         key: "car-1~x".into(),
-        time: 1_757_462_400_123_456,
-        trace: None,
         correlation: "ask-1".into(),
         causation: Some("parking/0/1757462400000/3".into()),
-        actor: "ann".into(),
-        tenant: None,
         saga: Some(saga),
-        answer_to: None,
-        expected: None,
+        ..Envelope::asked("shop/0/1757462400000/7", "shop", "ann", 1_757_462_400_123_456)
     };
     Packet::encode(envelope, ANSWER_RECORD, &serde_json::to_vec(answer).unwrap()).unwrap()
 }

@@ -89,20 +89,12 @@ pub(crate) async fn answered<M: Command>(
         (None, Kind::Creation) => format!("{}:{}", M::KIND, message.key()).into(),
         (None, Kind::Other) => edge.ids.fresh().into(),
     };
+    let actor = actor.map_or_else(|| edge.words.actor.clone(), Arc::from);
     let envelope = Envelope {
-        id: id.clone(),
-        source: edge.words.source.clone(),
-        kind: edge.words.source.clone(),
-        key: edge.words.source.clone(),
-        time: edge.ids.now(),
         trace,
-        correlation: id.clone(),
-        causation: None,
-        actor: actor.map_or_else(|| edge.words.actor.clone(), Arc::from),
-        tenant: None,
-        saga: None,
         answer_to: Some(edge.words.answer_to.clone()),
         expected: expected.clone(),
+        ..Envelope::asked(id.clone(), edge.words.source.clone(), actor, edge.ids.now())
     };
     let packet = Packet::of(message, envelope).map_err(|error| {
         tracing::error!(%error, kind = M::KIND, "a command cannot be written as JSON");

@@ -197,21 +197,7 @@ mod tests {
 
     fn ask(id: &str, ear: &Ear) -> Ask {
         let command = wire::PauseCampaign { campaign: "c-1".parse().unwrap() };
-        let envelope = Envelope {
-            id: id.into(),
-            source: "test".into(),
-            kind: "x".into(),
-            key: "x".into(),
-            time: 0,
-            trace: None,
-            correlation: id.into(),
-            causation: None,
-            actor: "local".into(),
-            tenant: None,
-            saga: None,
-            answer_to: Some("test".into()),
-            expected: None,
-        };
+        let envelope = Envelope { answer_to: Some("test".into()), ..Envelope::asked(id, "test", "local", 0) };
         let packet = Packet::of(&command, envelope).unwrap();
         Ask { packet, hash: "h".into(), listener: Box::new(ear.clone()) }
     }

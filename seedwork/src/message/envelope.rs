@@ -113,6 +113,28 @@ pub struct Envelope {
 }
 
 impl Envelope {
+    /// The envelope of a command from outside, with which a story begins: it is the first of it, and nothing has caused it. Nobody is answered
+    /// and nothing is expected; set what is different. [`Packet::of`] sets `kind` and `key`. `time` is in microseconds since 1970, UTC.
+    pub fn asked(id: impl Into<Arc<str>>, source: impl Into<Arc<str>>, actor: impl Into<Arc<str>>, time: i64) -> Envelope {
+        let (id, source): (Arc<str>, Arc<str>) = (id.into(), source.into());
+        Envelope {
+            id: id.clone(),
+            // Until they are set: it costs nothing to share a text.
+            kind: source.clone(),
+            key: source.clone(),
+            source,
+            time,
+            trace: None,
+            correlation: id,
+            causation: None,
+            actor: actor.into(),
+            tenant: None,
+            saga: None,
+            answer_to: None,
+            expected: None,
+        }
+    }
+
     /// The part of the key that decides the partition.
     pub fn partition_key(&self) -> &str {
         partition_key(&self.key)

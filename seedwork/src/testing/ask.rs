@@ -96,21 +96,8 @@ impl World {
     }
 
     fn ask_with<C: Command>(&mut self, id: &str, command: &C, expected: Option<Expected>) -> Ticket {
-        let envelope = Envelope {
-            id: id.into(),
-            source: "world".into(),
-            kind: C::KIND.into(),
-            key: command.key().into(),
-            time: self.clock.now(),
-            trace: None,
-            correlation: id.into(),
-            causation: None,
-            actor: "tester".into(),
-            tenant: None,
-            saga: None,
-            answer_to: Some(format!("{EDGE}{}", self.asked.len()).into()),
-            expected,
-        };
+        let answer_to = Some(format!("{EDGE}{}", self.asked.len()).into());
+        let envelope = Envelope { answer_to, expected, ..Envelope::asked(id, "world", "tester", self.clock.now()) };
         let packet = Packet::of(command, envelope).unwrap_or_else(|error| panic!("{} can be written: {error}", C::KIND));
         let ticket = self.asked.len();
         self.asked.push(Some(packet));

@@ -212,21 +212,8 @@ fn what_waits_for_an_owner_that_does_not_hear_is_bounded() {
 }
 
 fn command(key: &str) -> Packet {
-    let envelope = Envelope {
-        id: format!("k-{key}").into(),
-        source: "edge".into(),
-        kind: "lot.enter.v1".into(),
-        key: key.into(),
-        time: 1,
-        trace: None,
-        correlation: "c".into(),
-        causation: None,
-        actor: "local".into(),
-        tenant: None,
-        saga: None,
-        answer_to: Some("edge-1".into()),
-        expected: None,
-    };
+    let asked = Envelope::asked(format!("k-{key}"), "edge", "local", 1);
+    let envelope = Envelope { kind: "lot.enter.v1".into(), key: key.into(), answer_to: Some("edge-1".into()), ..asked };
     Packet::encode(envelope, "Enter", br#"{"car":"c"}"#).unwrap()
 }
 

@@ -112,21 +112,7 @@ struct Customers {
 
 impl Customers {
     fn ask<C: Command>(&self, id: &str, command: &C) {
-        let envelope = Envelope {
-            id: id.into(),
-            source: "test".into(),
-            kind: "".into(),
-            key: "".into(),
-            time: 1,
-            trace: None,
-            correlation: id.into(),
-            causation: None,
-            actor: "tester".into(),
-            tenant: None,
-            saga: None,
-            answer_to: Some(self.edge.answer_to().into()),
-            expected: None,
-        };
+        let envelope = Envelope { answer_to: Some(self.edge.answer_to().into()), ..Envelope::asked(id, "test", "tester", 1) };
         let packet = Packet::of(command, envelope).unwrap();
         self.runtime.block_on(self.edge.send("harbour", &packet, id)).unwrap();
     }

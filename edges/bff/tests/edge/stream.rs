@@ -266,22 +266,8 @@ async fn a_wrong_id_or_filter_is_400_and_names_what_is_wrong() {
 /// An event of 100 kB that the owner of campaigns commits.
 pub fn large(position: u64) -> LogRow {
     let partition = Partition { context: "campaign".into(), number: 0 };
-    let text: Arc<str> = "x".into();
-    let envelope = Envelope {
-        id: format!("campaign/0/1/{position}").into(),
-        source: text.clone(),
-        kind: "campaign.paused.v1".into(),
-        key: "c-1".into(),
-        time: 0,
-        trace: None,
-        correlation: text.clone(),
-        causation: None,
-        actor: text,
-        tenant: None,
-        saga: None,
-        answer_to: None,
-        expected: None,
-    };
+    let asked = Envelope::asked(format!("campaign/0/1/{position}"), "x", "x", 0);
+    let envelope = Envelope { kind: "campaign.paused.v1".into(), key: "c-1".into(), ..asked };
     let body = format!("\"{}\"", "y".repeat(100_000));
     let packet = Packet::encode(envelope, "CampaignPaused", body.as_bytes()).unwrap();
     LogRow {
