@@ -309,8 +309,28 @@ pub enum Outcome {
 #[derive(Clone, Debug, PartialEq, Serialize, serde::Deserialize)]
 #[serde(into = "answer::Written", try_from = "answer::Written")]
 pub struct Answer {
-    /// What became of the command.
+    /// What became of the command. Beside what an operator did, `Dead` says that it waits there still.
     pub outcome: Outcome,
+    /// What an operator did with its dead letter, when that is why it is answered. Whoever does not know of it goes by the outcome.
+    pub operator: Option<Operator>,
+}
+
+impl From<Outcome> for Answer {
+    fn from(outcome: Outcome) -> Answer {
+        Answer { outcome, operator: None }
+    }
+}
+
+/// What an operator did with a command that had become a dead letter, as the saga that sent it is told.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, serde::Deserialize)]
+pub struct Operator {
+    /// `edited`, `replayed` or `discarded`.
+    pub did: std::borrow::Cow<'static, str>,
+    /// Who.
+    pub actor: std::sync::Arc<str>,
+    /// In their words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
 }
 
 /// The `type` of an [`Answer`].

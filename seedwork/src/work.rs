@@ -13,7 +13,7 @@ use crate::context::{Registry, Shared};
 use crate::identity::{Identity, Live, SagaRecord};
 use crate::message::{Command, Envelope, SagaRef, partition_key};
 use crate::saga::engine::{self, Effect, Entry, Input};
-use crate::saga::{Abort, SagaState};
+use crate::saga::{Abort, Answer, Operator, Outcome, SagaState};
 use crate::store::{Store, Table};
 
 /// A message that leaves a unit of work.
@@ -275,6 +275,25 @@ impl UnitOfWork<'_> {
         let id: Arc<str> = id.into();
         let next = Live { record: Arc::new(live.record.at(run)), ..Live::clone(&live) };
         self.carry_out(&id, next, effects)
+    }
+
+    /// Moves a saga by the answer to one of its commands. What an operator did with it stands in the log, with who it was and why.
+    pub(crate) fn answered(&mut self, saga: &SagaRef, answer: Answer) -> Result {
+        let SagaRef { row, index, attempt, direction, .. } = *saga;
+        match (answer.outcome, answer.operator) {
+            (Outcome::Dead, Some(Operator { did, actor, reason })) => {
+                self.move_saga(&saga.id, Input::Decided { row, index, did, reason, actor })
+            }
+            (outcome, operator) => {
+                self.move_saga(&saga.id, Input::Answer { row, index, direction, attempt, outcome })?;
+                let line = self.changes.sagas.iter_mut().find(|change| change.id == saga.id);
+                if let (Some(entry), Some(operator)) = (line.and_then(|change| change.log.first_mut()), operator) {
+                    entry.actor = Some(operator.actor);
+                    entry.detail = entry.detail.take().or(operator.reason);
+                }
+                Ok(())
+            }
+        }
     }
 
     fn carry_out(&mut self, id: &Arc<str>, mut live: Live, effects: Vec<Effect>) -> Result {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use ferry::{contexts, crossing, invariants};
 use seedwork::Refusal;
 use seedwork::executor::{Decided, Decision, Letter, Undecided};
+use seedwork::saga::engine::Entry;
 use seedwork::store::{Partition, Waiting};
 use seedwork::testing::{Faults, Instead, World};
 
@@ -182,7 +183,16 @@ fn an_edited_letter_is_replayed_with_its_new_body_also_after_a_start() {
         let originals = world.each_store("SELECT count(*) FROM waiting WHERE original LIKE '%bomb%'", &[]);
         let kept: i64 = originals.iter().filter_map(|(_, rows)| rows[0][0].integer()).sum();
         assert_eq!(kept, 2, "the bytes as they came are kept while it waits");
+        for (saga, _) in world.sagas() {
+            assert_eq!(signed(&world, &saga), ["edited", "replayed"], "the saga's own log tells it, wherever the letter lay");
+        }
     }
+}
+
+/// What the saga's log says that the operator did.
+fn signed(world: &World, saga: &str) -> Vec<String> {
+    let by_operator = |entry: &Entry| entry.actor.as_deref() == Some("operator");
+    world.saga_log(saga).into_iter().map(|line| line.entry).filter(by_operator).map(|entry| entry.what.into_owned()).collect()
 }
 
 #[test]
@@ -206,6 +216,9 @@ fn a_crash_around_the_commit_of_a_discard_leaves_all_of_it_or_nothing() {
         assert_eq!(done(world.operate(&discard(&letters[1]))), 1);
         assert!(world.settle(HOUR));
         assert_eq!(invariants(&world, 100), Ok(()));
+        for (saga, _) in world.sagas() {
+            assert_eq!(signed(&world, &saga), ["refused"], "who discarded it is told once");
+        }
     }
     assert!(before > 0 && after > 0, "{before} crashed before the commit, {after} after it");
 }

@@ -6,7 +6,7 @@ use apache_avro::Schema;
 use apache_avro::types::Value as Avro;
 use seedwork::Refusal;
 use seedwork::message::{Direction, Envelope, Packet, Role, SagaRef, topic_schema};
-use seedwork::saga::{ANSWER_KIND, ANSWER_RECORD, Answer, Outcome};
+use seedwork::saga::{ANSWER_KIND, ANSWER_RECORD, Answer, Operator, Outcome};
 
 fn golden(name: &str, now: &str) -> String {
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
@@ -27,8 +27,27 @@ fn answers() -> Vec<Answer> {
         Outcome::Refused(Refusal::unknown("car", "c-1")),
         Outcome::Dead,
     ]
-    .map(|outcome| Answer { outcome })
+    .map(Answer::from)
     .into()
+}
+
+/// Answers with what an operator did, which came later.
+fn signed() -> Vec<Answer> {
+    let discarded = Refusal::conflict("discarded", "they have moved").with(serde_json::json!({"actor": "ann"}));
+    let operator = |did: &'static str, reason: Option<&str>| {
+        Some(Operator { did: did.into(), actor: "ann".into(), reason: reason.map(str::to_owned) })
+    };
+    vec![
+        Answer { outcome: Outcome::Dead, operator: operator("edited", Some("a typo")) },
+        Answer { outcome: Outcome::Dead, operator: operator("replayed", None) },
+        Answer { outcome: Outcome::Refused(discarded), operator: operator("discarded", Some("they have moved")) },
+    ]
+}
+
+/// As builds before [`Operator`] read an answer.
+#[derive(serde::Deserialize)]
+struct Before {
+    outcome: String,
 }
 
 fn packet(answer: &Answer) -> Packet {
@@ -47,16 +66,26 @@ fn packet(answer: &Answer) -> Packet {
 
 #[test]
 fn yesterdays_answers_are_read_today_and_written_again_byte_for_byte() {
-    let now: String =
-        answers().iter().map(|answer| format!("{}\n", std::str::from_utf8(packet(answer).raw()).unwrap())).collect();
-    let golden = golden("replies.jsonl", &now);
-    let lines: Vec<&str> = golden.lines().collect();
-    assert_eq!(lines.len(), answers().len());
-    for (line, answer) in lines.iter().zip(answers()) {
-        let read = Packet::parse(line.as_bytes(), |kind| (kind == ANSWER_KIND).then_some(ANSWER_RECORD)).unwrap();
-        assert_eq!(serde_json::from_slice::<Answer>(read.body()).unwrap(), answer);
-        assert_eq!(std::str::from_utf8(packet(&answer).raw()).unwrap(), *line);
+    for (name, answers) in [("replies.jsonl", answers()), ("replies-signed.jsonl", signed())] {
+        let now: String =
+            answers.iter().map(|answer| format!("{}\n", std::str::from_utf8(packet(answer).raw()).unwrap())).collect();
+        let golden = golden(name, &now);
+        let lines: Vec<&str> = golden.lines().collect();
+        assert_eq!(lines.len(), answers.len());
+        for (line, answer) in lines.iter().zip(answers) {
+            let read = Packet::parse(line.as_bytes(), |kind| (kind == ANSWER_KIND).then_some(ANSWER_RECORD)).unwrap();
+            assert_eq!(serde_json::from_slice::<Answer>(read.body()).unwrap(), answer);
+            assert_eq!(std::str::from_utf8(packet(&answer).raw()).unwrap(), *line);
+        }
     }
+}
+
+#[test]
+fn a_build_that_knows_no_operators_reads_what_it_is_told_by_the_outcome() {
+    // A dead letter that is a dead letter still changes nothing there.
+    let read: Vec<String> =
+        signed().iter().map(|answer| serde_json::from_slice::<Before>(packet(answer).body()).unwrap().outcome).collect();
+    assert_eq!(read, ["dead", "dead", "refused"]);
 }
 
 #[test]
@@ -82,14 +111,16 @@ fn every_answer_is_what_the_schema_of_its_topic_says() {
     );
     let schema = Schema::parse(&topic).unwrap();
     let Schema::Record(record) = &schema else { panic!("a topic's schema is a record") };
-    for answer in answers() {
+    for answer in answers().into_iter().chain(signed()) {
         let json: serde_json::Value = serde_json::from_slice(packet(&answer).raw()).unwrap();
         // A field that the schema does not know is passed over by Avro, so the names are compared as well.
         for name in json.as_object().unwrap().keys() {
             assert!(record.fields.iter().any(|field| field.name == *name), "{name} is not in the schema");
         }
         let body = &golden["fields"].as_array().unwrap().iter().find(|field| field["name"] == ANSWER_RECORD).unwrap()["type"][1];
-        for (name, of) in [(&json[ANSWER_RECORD], body), (&json[ANSWER_RECORD]["refusal"], &body["fields"][1]["type"][1])] {
+        let inner = |place: usize| &body["fields"][place]["type"][1];
+        let json_of = &json[ANSWER_RECORD];
+        for (name, of) in [(json_of, body), (&json_of["refusal"], inner(1)), (&json_of["operator"], inner(2))] {
             for name in name.as_object().into_iter().flat_map(|object| object.keys()) {
                 assert!(
                     of["fields"].as_array().unwrap().iter().any(|field| field["name"] == *name),

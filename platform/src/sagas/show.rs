@@ -65,6 +65,7 @@ pub(super) struct Line {
     pub index: Option<u32>,
     pub what: String,
     pub detail: Option<String>,
+    pub actor: Option<String>,
 }
 
 impl Counts {
@@ -94,7 +95,11 @@ impl Line {
             Cell::plain(print::moment(&self.at)),
             Cell::plain(if self.row == 0 { String::new() } else { place }).right(),
             Cell::of(&self.what, colour(&self.what)),
-            Cell::plain(self.detail.as_deref().unwrap_or_default()),
+            Cell::plain(match (&self.detail, &self.actor) {
+                (Some(detail), Some(actor)) => format!("{detail}, said {actor}"),
+                (None, Some(actor)) => format!("by {actor}"),
+                (detail, None) => detail.clone().unwrap_or_default(),
+            }),
         ]
     }
 }
@@ -104,7 +109,7 @@ fn colour(what: &str) -> Look {
     match what {
         "done" | "completed" => Look::Good,
         "running" | "undoing" | "sent" | "undo-sent" => Look::Busy,
-        "undone" | "refused" | "turned-round" | "resolved" | "retried" => Look::Warn,
+        "undone" | "refused" | "turned-round" | "resolved" | "retried" | "edited" | "replayed" | "discarded" => Look::Warn,
         "late" | "stuck" | "dead-letter" => Look::Bad,
         "remaining" | "not reached" => Look::Quiet,
         _ => Look::Plain,

@@ -14,8 +14,8 @@ mod letters;
 mod sagas;
 mod streams;
 
-use letters::Fate;
 pub use letters::Letter;
+use letters::{Fate, did};
 pub use streams::Reading;
 
 /// A decision, and who takes it.
@@ -300,13 +300,16 @@ impl Executor {
             Decision::Retry { .. } | Decision::Resolve { .. } | Decision::Abort { .. } => {
                 self.decide_saga(&operation, received, seed, partition, batch)
             }
-            Decision::Replay { letters, .. } => {
-                self.decide_letters(letters, Fate::Replay, &operation.actor, received, partition, batch)?
+            Decision::Replay { letters, reason, .. } => {
+                self.decide_letters(letters, Fate::Replay(reason.as_deref()), &operation.actor, received, partition, batch)?
             }
             Decision::Discard { letters, reason, .. } => {
                 self.decide_letters(letters, Fate::Discard(reason), &operation.actor, received, partition, batch)?
             }
-            Decision::Edit { letter, body, .. } => self.edit(*letter, body, partition, batch)?,
+            Decision::Edit { letter, body, reason, .. } => {
+                let did = did("edited", &operation.actor, reason.as_deref());
+                self.edit(*letter, body, did, received, partition, batch)?
+            }
             Decision::Pause { to, reason, .. } => {
                 Step::Answer(self.pause(to, Some((received, operation.actor.clone(), reason.clone())), partition, batch))
             }

@@ -10,9 +10,8 @@ use crate::clock::Chance;
 use crate::command::{Error, Fault, Refusal, Result};
 use crate::identity::Trouble;
 use crate::inbox::{self, Seen};
-use crate::message::{Direction, Envelope, Packet, Role};
+use crate::message::{Envelope, Packet, Role};
 use crate::saga::Answer;
-use crate::saga::engine::Input as Move;
 use crate::store::{LogRow, Table, WaitingHead};
 use crate::work::{Changes, UnitOfWork};
 
@@ -398,12 +397,8 @@ impl Executor {
 fn answered(work: &mut UnitOfWork<'_>, packet: &Packet) -> Result {
     let answer: Answer =
         serde_json::from_slice(packet.body()).map_err(|error| Error::fault(format!("the answer cannot be read: {error}")))?;
-    let Some(saga) = packet.envelope.saga.clone() else {
-        return Err(Error::fault("an answer that does not say to which saga"));
-    };
-    let (row, index, attempt) = (saga.row, saga.index, saga.attempt);
-    let direction: Direction = saga.direction;
-    work.move_saga(&saga.id, Move::Answer { row, index, direction, attempt, outcome: answer.outcome })
+    let saga = packet.envelope.saga.as_ref().ok_or_else(|| Error::fault("an answer that does not say to which saga"))?;
+    work.answered(saga, answer)
 }
 
 fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {

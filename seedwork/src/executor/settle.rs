@@ -214,17 +214,17 @@ impl Executor {
         }
     }
 
-    /// Answers the saga that sent a command, in the commit that settles it.
+    /// Answers the saga that sent a command, in the commit that settles it, or in which an operator decided about it.
     pub(super) fn answer_saga(
         &mut self,
         partition: usize,
         packet: &Arc<Packet>,
-        outcome: Outcome,
+        answer: impl Into<Answer>,
         received: i64,
         batch: &mut Batch,
     ) {
         let Some(saga) = packet.envelope.saga.clone() else { return };
-        let body = match serde_json::to_vec(&Answer { outcome }) {
+        let body = match serde_json::to_vec(&answer.into()) {
             Ok(body) => body,
             Err(error) => {
                 tracing::error!(%error, "an answer cannot be written as JSON");

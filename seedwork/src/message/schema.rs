@@ -5,15 +5,18 @@ use super::{Entry, Role};
 /// The record on every topic of replies; seedwork says it, so no table lists it.
 const ANSWERED: &str = "SagaAnswered";
 
-/// An answer to a saga: `done`, `refused` (and why) or `dead`.
+/// An answer to a saga: `done`, `refused` (and why) or `dead`, and what an operator did.
 fn answered() -> serde_json::Value {
     use serde_json::json;
     let maybe = |name: &str| json!({"name": name, "type": ["null", "string"], "default": null});
     let refusal = json!({"type": "record", "name": "Refusal", "fields": [
         {"name": "code", "type": "string"}, {"name": "class", "type": "string"}, maybe("field"),
         {"name": "message", "type": "string"}, maybe("details")]});
+    let operator = json!({"type": "record", "name": "Operator", "fields": [
+        {"name": "did", "type": "string"}, {"name": "actor", "type": "string"}, maybe("reason")]});
     json!({"type": "record", "name": ANSWERED, "fields": [
-        {"name": "outcome", "type": "string"}, {"name": "refusal", "type": ["null", refusal], "default": null}]})
+        {"name": "outcome", "type": "string"}, {"name": "refusal", "type": ["null", refusal], "default": null},
+        {"name": "operator", "type": ["null", operator], "default": null}]})
 }
 
 /// The Avro record that a topic is registered with: the envelope's attributes, and one optional record per kind, default null.

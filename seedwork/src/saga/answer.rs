@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Answer, Outcome};
+use super::{Answer, Operator, Outcome};
 use crate::command::{Class, Refusal};
 
 #[derive(Serialize, Deserialize)]
@@ -12,6 +12,8 @@ pub(super) struct Written {
     outcome: Cow<'static, str>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     refusal: Option<Why>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    operator: Option<Operator>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -36,7 +38,7 @@ impl From<Answer> for Written {
                 ("refused", Some(Why { code, class, field, message, details }))
             }
         };
-        Written { outcome: outcome.into(), refusal }
+        Written { outcome: outcome.into(), refusal, operator: answer.operator }
     }
 }
 
@@ -55,6 +57,6 @@ impl TryFrom<Written> for Answer {
             ("refused", None) => return Err("refused, and it does not say why".to_owned()),
             (other, _) => return Err(format!("{other:?} is no outcome: done, refused or dead")),
         };
-        Ok(Answer { outcome })
+        Ok(Answer { outcome, operator: written.operator })
     }
 }

@@ -204,6 +204,19 @@ pub enum Input {
         /// What became of it.
         outcome: Outcome,
     },
+    /// An operator did something with a command that is a dead letter; what becomes of it is answered later.
+    Decided {
+        /// Which row's command.
+        row: u16,
+        /// Which child's.
+        index: u32,
+        /// `edited` or `replayed`.
+        did: std::borrow::Cow<'static, str>,
+        /// In the operator's words.
+        reason: Option<String>,
+        /// Who.
+        actor: std::sync::Arc<str>,
+    },
     /// The active row's deadline passed.
     Deadline {
         /// The row that it was set for.
@@ -281,7 +294,7 @@ pub struct Entry {
     /// The child; none when the line is about the row.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub index: Option<u32>,
-    /// What happened: `started`, `sent`, `done`, `refused`, `dead-letter`, `undo-sent`, `undone`, `late`, `resolved`, `ended` …
+    /// What happened: `started`, `sent`, `done`, `refused`, `dead-letter`, `edited`, `replayed`, `undo-sent`, `undone`, `late`, `resolved`, `ended` …
     pub what: std::borrow::Cow<'static, str>,
     /// More words, if there are any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -318,6 +331,12 @@ pub fn step(shape: &Shape, mut run: Run, input: Input) -> (Run, Vec<Effect>) {
         }
         Input::Answer { row, index, direction: Direction::Undo, attempt, outcome } => {
             run.undo_answered(shape, At { row, index, attempt }, outcome, &mut effects);
+        }
+        Input::Decided { row, index, did, reason, actor } => {
+            if run.child(row, index).is_some() {
+                let (index, actor) = (Some(index), Some(actor));
+                effects.push(Effect::Log(Entry { row, index, what: did, detail: reason, by: None, actor }));
+            }
         }
         Input::Deadline { row, stage } if row == run.row && stage == run.stage => run.deadline_passed(shape, &mut effects),
         Input::Deadline { .. } => {}

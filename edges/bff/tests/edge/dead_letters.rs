@@ -107,6 +107,37 @@ async fn a_poisoned_message_is_seen_edited_and_replayed_and_its_saga_completes()
     let kept = edge.get(&format!("/v1/operations?about={early}")).await.json;
     let kept: Vec<_> = kept["items"].as_array().unwrap().iter().map(|kept| (&kept["decision"], &kept["actor"])).collect();
     assert_eq!(kept, [(&json!("replay"), &json!("Ana")), (&json!("edit"), &json!("Ana"))]);
+    assert_eq!(signed(&told), [("edited", "Ana", Some("a typing error")), ("replayed", "Ana", None)]);
+    let row = |line: &&Value| line["what"] == "replayed";
+    let line = told["log"].as_array().unwrap().iter().find(row).unwrap();
+    assert_eq!((&line["row"], &line["index"]), (&json!(2), &json!(1)), "the second participant is poison: {line}");
+}
+
+/// What operators did, as a saga's own log tells it.
+fn signed(saga: &Value) -> Vec<(&str, &str, Option<&str>)> {
+    let line = |line: &'_ Value| line["actor"].is_string();
+    let lines = saga["log"].as_array().unwrap().iter().filter(|told| line(told));
+    lines.map(|line| (line["what"].as_str().unwrap(), line["actor"].as_str().unwrap(), line["detail"].as_str())).collect()
+}
+
+#[tokio::test]
+async fn a_letter_that_is_replayed_in_vain_is_seen_to_die_again_and_who_discards_it_at_last_is_named() {
+    let edge = Edge::skipping(contexts());
+    let saga = poisoned(&edge, &["c-1"]).await.remove(0);
+    let path = format!("/v1/dead-letters/{}", dead(&edge, 1).await.remove(0)["id"].as_str().unwrap());
+    let replay = edge.ask(&format!("POST {path}/replay"), &[("alpes-actor", "Ana")], r#"{"reason": "perhaps now"}"#).await;
+    assert_eq!(replay.status, 200, "{}", replay.text);
+    dead(&edge, 1).await;
+    let told = edge.get(&format!("/v1/sagas/{saga}")).await.json;
+    let died = told["log"].as_array().unwrap().iter().filter(|line| line["what"] == "dead-letter").count();
+    assert_eq!(died, 2, "{told}");
+    let discard = edge.ask(&format!("POST {path}/discard"), &[("alpes-actor", "Eva")], r#"{"reason": "never"}"#).await;
+    assert_eq!(discard.status, 200, "{}", discard.text);
+    let told = edge.ended(&saga).await;
+    let signed = signed(&told);
+    assert_eq!(signed[0], ("replayed", "Ana", Some("perhaps now")));
+    assert_eq!((signed[1].0, signed[1].1, signed.len()), ("refused", "Eva", 2), "{told}");
+    assert!(signed[1].2.unwrap().contains("discarded") && signed[1].2.unwrap().contains("never"), "{told}");
 }
 
 #[tokio::test]

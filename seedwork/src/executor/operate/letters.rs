@@ -8,7 +8,7 @@ use crate::executor::batch::Batch;
 use crate::executor::{Executor, Stop, crash};
 use crate::identity::Trouble;
 use crate::message::{Packet, Role};
-use crate::saga::{ANSWER_KIND, Answer, Outcome};
+use crate::saga::{ANSWER_KIND, Answer, Operator, Outcome};
 use crate::store::{Partition, StoreError, Waiting, WaitingHead, WaitingWrite};
 
 /// A dead letter as somebody saw it.
@@ -29,8 +29,13 @@ impl From<&WaitingHead> for Letter {
 /// What happens to dead letters.
 #[derive(Clone, Copy)]
 pub(super) enum Fate<'a> {
-    Replay,
+    Replay(Option<&'a str>),
     Discard(&'a str),
+}
+
+/// What an operator does, as the saga that sent the command is told.
+pub(super) fn did(what: &'static str, actor: &Arc<str>, reason: Option<&str>) -> Operator {
+    Operator { did: what.into(), actor: actor.clone(), reason: reason.map(str::to_owned) }
 }
 
 impl Executor {
@@ -101,24 +106,31 @@ impl Executor {
                 },
                 _ => None,
             };
-            found.push((waiting.head, packet, record));
+            let command = waiting.topic.as_ref() == Role::Command.topic();
+            found.push((waiting.head, packet, record, command));
         }
         if !missing.is_empty() {
             batch.missing.extend(missing);
             return Ok(Step::Again);
         }
         let mut done = Vec::new();
-        for (head, packet, record) in found {
+        for (head, packet, record, command) in found {
             done.push(head.number);
             match fate {
-                Fate::Replay => {
+                Fate::Replay(reason) => {
+                    if let Some(packet) = packet.filter(|_| command) {
+                        let answer = Answer { outcome: Outcome::Dead, operator: Some(did("replayed", actor, reason)) };
+                        self.answer_saga(partition, &packet, answer, received, batch);
+                    }
                     let again = WaitingHead { attempts: 0, due: Some(received), dead: false, not_yet: None, ..head };
                     self.change_waiting(partition, again, "replayed by an operator".to_owned(), batch);
                 }
                 Fate::Discard(reason) => {
                     if let Some(packet) = packet {
                         let refusal = Refusal::conflict("discarded", reason).with(serde_json::json!({"actor": actor}));
-                        self.answer_saga(partition, &packet, Outcome::Refused(refusal.clone()), received, batch);
+                        let operator = Some(did("discarded", actor, Some(reason)));
+                        let answer = Answer { outcome: Outcome::Refused(refusal.clone()), operator };
+                        self.answer_saga(partition, &packet, answer, received, batch);
                         if let Some(mut record) = record {
                             record.status = "refused".into();
                             record.refusal = Some(refusal);
@@ -133,23 +145,35 @@ impl Executor {
     }
 
     /// Gives a dead letter another body, which must be one of its kind and for its key. The bytes as they came are kept.
-    pub(super) fn edit(&mut self, letter: Letter, body: &[u8], partition: usize, batch: &mut Batch) -> Result<Step, Stop> {
+    pub(super) fn edit(
+        &mut self,
+        letter: Letter,
+        body: &[u8],
+        did: Operator,
+        received: i64,
+        partition: usize,
+        batch: &mut Batch,
+    ) -> Result<Step, Stop> {
         let waiting = match self.dead_letter(partition, letter)? {
             Ok(waiting) => waiting,
             Err(refusal) => return Ok(Step::Answer(Err(refusal.into()))),
         };
         Ok(Step::Answer(match self.edited(partition, &waiting, body) {
             Err(refusal) => Err(refusal.into()),
-            Ok(raw) => {
+            Ok(packet) => {
                 if let Some(held) = self.held.get(partition) {
-                    batch.waiting.push(WaitingWrite::Edit(held.partition.clone(), letter.number, raw));
+                    batch.waiting.push(WaitingWrite::Edit(held.partition.clone(), letter.number, packet.raw().clone()));
+                }
+                if waiting.topic.as_ref() == Role::Command.topic() {
+                    let answer = Answer { outcome: Outcome::Dead, operator: Some(did) };
+                    self.answer_saga(partition, &Arc::new(packet), answer, received, batch);
                 }
                 Ok(Decided::Letters { done: vec![letter.number], changed: Vec::new() })
             }
         }))
     }
 
-    fn edited(&self, partition: usize, waiting: &Waiting, body: &[u8]) -> Result<Arc<[u8]>, Refusal> {
+    fn edited(&self, partition: usize, waiting: &Waiting, body: &[u8]) -> Result<Packet, Refusal> {
         let packet = Packet::parse(&waiting.raw, |kind| self.registry.record_of(kind)).map_err(|error| {
             let why = format!("its envelope cannot be read ({error}), so nothing can be put into it: discard it");
             Refusal::conflict("letter-unreadable", why)
@@ -171,7 +195,6 @@ impl Executor {
             }
         }
         let record = self.registry.record_of(kind).unwrap_or_default();
-        let packet = Packet::encode(packet.envelope, record, body).map_err(|error| wrong(error.to_string()))?;
-        Ok(packet.raw().clone())
+        Packet::encode(packet.envelope, record, body).map_err(|error| wrong(error.to_string()))
     }
 }

@@ -50,8 +50,9 @@ impl Settled {
             (Outcome::Done, _) => Settled::Done,
             (Outcome::Refused(refusal), Progress::Sent | Progress::Dead) if latest => Settled::Refused(refusal),
             (Outcome::Refused(_), Progress::Dead) => Settled::Freed,
-            // A retried command stands in the lane behind its earlier attempts, so a dead letter of any of them holds it up.
-            (Outcome::Dead, Progress::Sent) => Settled::Dead,
+            // A retried command stands in the lane behind its earlier attempts, so a dead letter of any of them holds it up. One that was
+            // replayed may be a dead letter once more.
+            (Outcome::Dead, Progress::Sent | Progress::Dead) => Settled::Dead,
             (Outcome::Refused(_) | Outcome::Dead, _) => Settled::Nothing,
         }
     }

@@ -21,6 +21,9 @@ fn inputs() -> impl Strategy<Value = Input> {
     prop_oneof![
         20 => (0..9_u16, 0..5_u32, direction, 0..4_u16, outcomes())
             .prop_map(|(row, index, direction, attempt, outcome)| Input::Answer { row, index, direction, attempt, outcome }),
+        1 => (0..9_u16, 0..5_u32).prop_map(|(row, index)| {
+            Input::Decided { row, index, did: "replayed".into(), reason: None, actor: "ann".into() }
+        }),
         3 => (0..9_u16, stage).prop_map(|(row, stage)| Input::Deadline { row, stage }),
         3 => (0..9_u16, 0..5_u32, 0..4_u16).prop_map(|(row, index, attempt)| Input::Resend { row, index, attempt }),
         1 => Just(Input::Abort { reason: "changed their mind".to_owned() }),
