@@ -9,7 +9,8 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
-use ureq::http::{Method, Request};
+use ureq::http::header::{ETAG, IF_NONE_MATCH};
+use ureq::http::{Method, Request, Response, StatusCode};
 
 use crate::lock::{self, Holder};
 use crate::print;
@@ -66,7 +67,7 @@ pub struct Client {
 }
 
 enum To {
-    Server { agent: ureq::Agent, base: String },
+    Server { agent: ureq::Agent, base: String, timeout: Duration },
     Store(Box<Inside>),
 }
 
@@ -116,8 +117,8 @@ impl Client {
     pub fn at(url: impl std::fmt::Display, settings: &Settings) -> Client {
         // An address of this machine or of the operator's choice: no proxy of the environment stands between.
         let config = ureq::Agent::config_builder().http_status_as_error(false).proxy(None).max_redirects(0);
-        let config = config.timeout_global(Some(settings.timeout.0)).user_agent(concat!("alpes/", env!("CARGO_PKG_VERSION")));
-        let to = To::Server { agent: config.build().into(), base: url.to_string() };
+        let config = config.user_agent(concat!("alpes/", env!("CARGO_PKG_VERSION")));
+        let to = To::Server { agent: config.build().into(), base: url.to_string(), timeout: settings.timeout.0 };
         Client { to, actor: settings.actor.to_string() }
     }
 
@@ -135,6 +136,43 @@ impl Client {
     /// When the server does not answer, or says no.
     pub fn get(&self, path: &str) -> Result<String, Trouble> {
         self.ask(Method::GET, path, &[], None)
+    }
+
+    /// Asks for a document until it is another than the one with this tag, and lets the server wait so long for that: its text and its tag,
+    /// or none when it is still the same.
+    ///
+    /// # Errors
+    /// When the server does not answer or cannot at the moment ([`Exit::NoServer`]), or says no.
+    pub fn changed(&self, path: &str, tag: Option<&str>, wait: Duration) -> Result<Option<(String, String)>, Trouble> {
+        let prefer = format!("wait={}", wait.as_secs());
+        let known = tag.map(|tag| (IF_NONE_MATCH.as_str(), tag));
+        let headers: Vec<(&str, &str)> = known.into_iter().chain([("prefer", prefer.as_str())]).collect();
+        let answer = self.exchange(Method::GET, path, &headers, None, wait)?;
+        let (parts, body) = answer.into_parts();
+        match parts.status {
+            StatusCode::NOT_MODIFIED => Ok(None),
+            StatusCode::SERVICE_UNAVAILABLE => Err(refused(parts.status, &body).exit(Exit::NoServer)),
+            status if !status.is_success() => Err(refused(status, &body)),
+            _ => {
+                let tag = parts.headers.get(ETAG).and_then(|tag| tag.to_str().ok());
+                let old = "the server does not say which version this is: is it an Alpes server of this version?";
+                Ok(Some((body, tag.ok_or_else(|| Trouble::new(old))?.to_owned())))
+            }
+        }
+    }
+
+    /// Looks where the server of the data directory listens now: a new one may have another port. One that was named stays where it is, and
+    /// a store that was opened here stays open.
+    ///
+    /// # Errors
+    /// When the lock of the data directory cannot be read.
+    pub fn look_again(&mut self, settings: &Settings) -> Result<(), Trouble> {
+        if let (To::Server { base, .. }, None) = (&mut self.to, &settings.url.0)
+            && let Holder::Server { address, .. } = lock::holder(&settings.data)?
+        {
+            *base = format!("http://{address}");
+        }
+        Ok(())
     }
 
     /// Asks for one document and reads it.
@@ -182,38 +220,39 @@ impl Client {
     /// # Errors
     /// When the server does not answer, or says no.
     pub fn ask(&self, method: Method, path: &str, headers: &[(&str, &str)], body: Option<&str>) -> Result<String, Trouble> {
+        let (parts, body) = self.exchange(method, path, headers, body, Duration::ZERO)?.into_parts();
+        if parts.status.is_success() { Ok(body) } else { Err(refused(parts.status, &body)) }
+    }
+
+    /// Sends a request and takes its answer, whatever that is; so much longer than otherwise it may take.
+    fn exchange(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Option<&str>,
+        longer: Duration,
+    ) -> Result<Response<String>, Trouble> {
         let mut headers = headers.to_vec();
         headers.extend(body.map(|_| ("content-type", "application/json")));
         let body = body.unwrap_or_default();
-        let (status, body) = match &self.to {
-            To::Server { agent, base } => sent(agent, base, method, path, &headers, body)?,
-            To::Store(inside) => inside.ask((method.as_str(), path), &headers, body)?,
+        let (agent, base, timeout) = match &self.to {
+            To::Server { agent, base, timeout } => (agent, base, *timeout + longer),
+            To::Store(inside) => return inside.ask((method.as_str(), path), &headers, body),
         };
-        if (200..300).contains(&status) { Ok(body) } else { Err(refused(status, &body)) }
+        let mut request = Request::builder().method(method).uri(format!("{base}{path}"));
+        for (name, value) in headers {
+            request = request.header(name, value);
+        }
+        let request = request
+            .body(body.to_owned())
+            .map_err(|error| Trouble::new(format!("this cannot be asked: {error}")).exit(Exit::Usage))?;
+        let away = |error: ureq::Error| away(base, &error);
+        let request = agent.configure_request(request).timeout_global(Some(timeout)).build();
+        let (parts, mut body) = agent.run(request).map_err(away)?.into_parts();
+        let body = body.with_config().limit(ANSWER_MAX).read_to_string().map_err(away)?;
+        Ok(Response::from_parts(parts, body))
     }
-}
-
-/// Sends a request to a server: the status and the body of its answer.
-fn sent(
-    agent: &ureq::Agent,
-    base: &str,
-    method: Method,
-    path: &str,
-    headers: &[(&str, &str)],
-    body: &str,
-) -> Result<(u16, String), Trouble> {
-    let mut request = Request::builder().method(method).uri(format!("{base}{path}"));
-    for (name, value) in headers {
-        request = request.header(*name, *value);
-    }
-    let request = request
-        .body(body.to_owned())
-        .map_err(|error| Trouble::new(format!("this cannot be asked: {error}")).exit(Exit::Usage))?;
-    let away = |error: ureq::Error| away(base, &error);
-    let mut response = agent.run(request).map_err(away)?;
-    let status = response.status().as_u16();
-    let body = response.body_mut().with_config().limit(ANSWER_MAX).read_to_string().map_err(away)?;
-    Ok((status, body))
 }
 
 fn away(base: &str, error: &ureq::Error) -> Trouble {
@@ -225,13 +264,13 @@ fn away(base: &str, error: &ureq::Error) -> Trouble {
 }
 
 /// What the server's "no" says to people.
-fn refused(status: u16, body: &str) -> Trouble {
-    let exit = if status == 404 { Exit::NotFound } else { Exit::Failed };
+fn refused(status: StatusCode, body: &str) -> Trouble {
+    let exit = if status == StatusCode::NOT_FOUND { Exit::NotFound } else { Exit::Failed };
     let told = match serde_json::from_str::<Problem>(body) {
         Ok(Problem { detail, title, field }) => {
             let why = detail.or(title).unwrap_or_else(|| "it does not say why".to_owned());
             let field = field.map_or_else(String::new, |field| format!(" (field {field})"));
-            format!("{why}{field} [{status}]")
+            format!("{why}{field} [{}]", status.as_u16())
         }
         Err(_) => format!("the server answered with status {status} and no reason: is it an Alpes server?"),
     };
@@ -249,10 +288,10 @@ pub fn understood<T: DeserializeOwned>(text: &str) -> Result<T, Trouble> {
     })
 }
 
-/// Waits a little before the server is asked again.
+/// Waits before the server is asked again.
 #[expect(clippy::disallowed_methods, reason = "whoever watches a server from another process asks it again after a while")]
-pub fn pause() {
-    std::thread::sleep(Duration::from_millis(250));
+pub fn pause(long: Duration) {
+    std::thread::sleep(long);
 }
 
 /// A part of a path, or a value of a query.
@@ -284,10 +323,10 @@ mod tests {
 
     #[test]
     fn a_no_of_the_server_is_told_with_its_field_and_has_its_status() {
-        let told = refused(404, r#"{"title":"T","detail":"no saga \"x\" is known","code":"saga-unknown"}"#);
+        let told = refused(StatusCode::NOT_FOUND, r#"{"title":"T","detail":"no saga \"x\" is known","code":"saga-unknown"}"#);
         assert_eq!((told.to_string().as_str(), told.status()), ("no saga \"x\" is known [404]", Exit::NotFound));
-        let told = refused(400, r#"{"title":"Limit invalid","field":"limit"}"#);
+        let told = refused(StatusCode::BAD_REQUEST, r#"{"title":"Limit invalid","field":"limit"}"#);
         assert_eq!((told.to_string().as_str(), told.status()), ("Limit invalid (field limit) [400]", Exit::Failed));
-        assert!(refused(502, "<html>").to_string().contains("502"));
+        assert!(refused(StatusCode::BAD_GATEWAY, "<html>").to_string().contains("502"));
     }
 }

@@ -174,7 +174,7 @@ fn ended(client: &Client, campaign: &str) -> Result<Saga, Trouble> {
             return registration
                 .ok_or_else(|| Trouble::new(format!("the server knows {campaign} and no saga that registered it")));
         }
-        pause();
+        pause(Duration::from_millis(250));
     }
 }
 

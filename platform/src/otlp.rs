@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use bff::RequestSpan;
 use seedwork::executor::Tap;
 use seedwork::message::Packet;
-use seedwork::store::LogRow;
+use seedwork::store::{LogRow, Writes};
 use serde_json::{Value, json};
 
 use crate::settings::Address;
@@ -82,9 +82,9 @@ impl Exporter {
         }
     }
 
-    /// A tap that exports what is committed, and shows it to another, if there is one.
-    pub fn beside(&self, other: Option<Box<dyn Tap>>) -> Box<dyn Tap> {
-        Box::new(Tapped { exporter: self.clone(), other })
+    /// A tap that exports what is committed.
+    pub fn tap(&self) -> Box<dyn Tap> {
+        Box::new(Tapped(self.clone()))
     }
 }
 
@@ -95,24 +95,18 @@ impl Exporting {
     }
 }
 
-struct Tapped {
-    exporter: Exporter,
-    other: Option<Box<dyn Tap>>,
-}
+struct Tapped(Exporter);
 
 impl Tap for Tapped {
-    fn committed(&mut self, rows: &[LogRow]) {
-        if let Some(other) = &mut self.other {
-            other.committed(rows);
-        }
+    fn committed(&mut self, writes: &Writes) {
         let said = |row: &LogRow| {
             let packet = row.packet.clone().filter(|packet| packet.envelope.trace.is_some())?;
             Some(Said { packet, topic: row.route.to.topic.clone(), times: row.times })
         };
-        let said: Vec<Said> = rows.iter().filter_map(said).collect();
+        let said: Vec<Said> = writes.log.iter().filter_map(said).collect();
         if !said.is_empty() {
             let spans = u64::try_from(said.len()).unwrap_or(u64::MAX);
-            self.exporter.export(Burst::Rows(said), spans);
+            self.0.export(Burst::Rows(said), spans);
         }
     }
 }

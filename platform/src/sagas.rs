@@ -146,9 +146,10 @@ pub fn run(asked: &Command) -> Result<(), Trouble> {
             Ok(())
         }
         Command::Watch(one) => {
-            let client = one.ask.client()?;
+            let settings = one.ask.settings()?;
+            let client = Client::of(&settings)?;
             let id = one.id(&client)?;
-            watch::watch(&client, &id, one.ask.json)
+            watch::watch(client, &settings, &id, one.ask.json)
         }
         Command::Why(one) => {
             let client = one.ask.client()?;

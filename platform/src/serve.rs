@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use bff::{Bff, Here, Home, Listening, Stream};
+use bff::{Bff, Here, Home, Listening, Moves, Stream};
 use seedwork::broker::embedded::Embedded;
 use seedwork::clock::{Chance, Clock, SystemClock};
 use seedwork::executor::owner::{Bell, Handle, OnCrash};
@@ -35,6 +35,21 @@ const PARTITIONS: u16 = 1;
 
 type Owner = JoinHandle<Result<(), Stop>>;
 
+/// What looks on as the owner commits.
+#[derive(Clone)]
+pub(crate) struct Looks {
+    stream: Stream,
+    moves: Moves,
+}
+
+impl Looks {
+    /// Answers all who would wait for ever.
+    fn close(&self) {
+        self.stream.close();
+        self.moves.close();
+    }
+}
+
 /// Runs the server until a signal stops it: everything over a file, or these roles over PostgreSQL and Apache Pulsar. `port_is_set`: the
 /// port was chosen, and is not the default.
 ///
@@ -58,12 +73,12 @@ pub fn run(settings: &Settings, roles: &[Role], port_is_set: bool) -> Result<(),
     let store = data.store();
     let campaigns = campaign::Settings { opening_limit_major: settings.opening_limit };
     let (exporter, exporting) = export(settings)?.unzip();
-    let (handle, owner, stream) = own(&store, campaigns, limits(settings), exporter.as_ref())?;
-    let edge = edge(&handle, &store, campaigns, stream.clone())?;
+    let (handle, owner, looks) = own(&store, campaigns, limits(settings), exporter.as_ref())?;
+    let edge = edge(&handle, &store, campaigns, looks.clone())?;
     let ended = runtime.block_on(async {
         let signals = Signals::listen()?;
         greet(listening.address, &store);
-        attend(listening, edge, stream, exporter, handle, owner, signals).await
+        attend(listening, edge, looks, exporter, handle, owner, signals).await
     });
     // What still runs belongs to nobody: its answers cannot be sent any more.
     runtime.shutdown_timeout(Duration::from_secs(1));
@@ -135,17 +150,18 @@ pub(crate) fn own(
     campaigns: campaign::Settings,
     limits: executor::Limits,
     exporter: Option<&Exporter>,
-) -> Result<(Handle, Owner, Stream), Trouble> {
+) -> Result<(Handle, Owner, Looks), Trouble> {
     let mut executor = opened(path, campaigns, limits)?;
-    let stream = Stream::new(executor.heads());
-    executor.tap(match exporter {
-        Some(exporter) => exporter.beside(Some(stream.tap())),
-        None => stream.tap(),
-    });
+    let looks = Looks { stream: Stream::new(executor.heads()), moves: Moves::default() };
+    executor.tap(looks.stream.tap());
+    executor.tap(looks.moves.tap());
+    if let Some(exporter) = exporter {
+        executor.tap(exporter.tap());
+    }
     let started = Bell::default().start(executor, OnCrash::End);
     let (handle, owner) =
         started.map_err(|error| Trouble::new(format!("cannot start the thread that owns the store ({error})")))?;
-    Ok((handle, owner, stream))
+    Ok((handle, owner, looks))
 }
 
 /// Opens the store and takes every partition of every context.
@@ -179,14 +195,15 @@ pub(crate) fn limits(settings: &Settings) -> executor::Limits {
 }
 
 /// The edge, beside the owner and with readers of its own.
-pub(crate) fn edge(owner: &Handle, store: &Path, campaigns: campaign::Settings, stream: Stream) -> Result<Bff, Trouble> {
+pub(crate) fn edge(owner: &Handle, store: &Path, campaigns: campaign::Settings, looks: Looks) -> Result<Bff, Trouble> {
     Ok(Bff {
         door: Arc::new(owner.clone()),
         home: Home::Here(Here {
             owner: owner.clone(),
             read: Arc::new(Readers::new(store)),
             plans: bff::plans(&crate::contexts(campaigns)),
-            stream: Some(stream),
+            stream: Some(looks.stream),
+            moves: looks.moves,
             files: vec![store.to_owned(), store.with_extension("db-wal")],
             only: None,
             replicas: None,
@@ -238,7 +255,7 @@ fn say(text: &str) {
 async fn attend(
     listening: Listening,
     edge: Bff,
-    stream: Stream,
+    looks: Looks,
     exporter: Option<Exporter>,
     handle: Handle,
     owner: Owner,
@@ -250,8 +267,7 @@ async fn attend(
     let serving = bff::serve(listening, edge.traced(spans), async move {
         // Told to stop, or nobody is left who could tell.
         let _either = stopped.await;
-        // Its subscribers would wait for ever.
-        stream.close();
+        looks.close();
     });
     tokio::pin!(serving);
     tokio::select! {

@@ -150,7 +150,7 @@ pub struct Executor {
     drops: Vec<keep::Drop>,
     /// When expired command ids are looked for next.
     forget_due: Duration,
-    tap: Option<Box<dyn Tap>>,
+    taps: Vec<Box<dyn Tap>>,
     meters: Arc<Meters>,
     /// Counters since the start.
     pub counters: Counters,
@@ -224,7 +224,7 @@ impl Executor {
             trim_due: Duration::ZERO,
             drops: Vec::new(),
             forget_due: Duration::ZERO,
-            tap: None,
+            taps: Vec::new(),
             meters: Arc::default(),
             counters: Counters::default(),
         })

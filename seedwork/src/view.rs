@@ -117,14 +117,17 @@ pub fn state<A: Aggregate>(read: &(impl Read + ?Sized), context: &str, id: &str)
     rows.first().map(|row| stored::<A>(row)).transpose()
 }
 
-/// A saga and its whole log, oldest line first; its record's own `log` is empty then.
+/// A saga and its whole log, oldest line first; its record's own `log` is empty then. Its version is another after each commit that moved it.
 ///
 /// # Errors
 /// As [`Read::select`], or when the stored record cannot be read.
-pub fn saga(read: &(impl Read + ?Sized), id: &str) -> Result<Option<(SagaRecord, Vec<LogLine>)>, String> {
+pub fn saga(read: &(impl Read + ?Sized), id: &str) -> Result<Option<Versioned<(SagaRecord, Vec<LogLine>)>>, String> {
     let broken = |error: serde_json::Error| format!("saga {id:?} cannot be read: {error}");
-    let rows = read.select("SELECT body FROM saga WHERE id = $1", &[id.into()])?;
-    let Some(body) = rows.first().and_then(|row| row.first()).and_then(Value::text) else { return Ok(None) };
+    let rows = read.select("SELECT version, body FROM saga WHERE id = $1", &[id.into()])?;
+    let Some([version, body]) = rows.first().map(Vec::as_slice) else { return Ok(None) };
+    let version = version.integer().and_then(|version| u64::try_from(version).ok());
+    let version = version.ok_or_else(|| format!("saga {id:?} has no version"))?;
+    let body = body.text().unwrap_or_default();
     let mut record: SagaRecord = serde_json::from_str(body).map_err(broken)?;
     let mut log = Vec::new();
     if record.lines > 0 {
@@ -137,7 +140,7 @@ pub fn saga(read: &(impl Read + ?Sized), id: &str) -> Result<Option<(SagaRecord,
         }
     }
     log.append(&mut record.log);
-    Ok(Some((record, log)))
+    Ok(Some(Versioned { version, value: (record, log) }))
 }
 
 /// Reads an aggregate from a row whose first columns are `version`, `format` and `body` of its table.

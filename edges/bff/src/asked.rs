@@ -128,7 +128,7 @@ pub(crate) fn trace(value: &HeaderValue) -> Option<Arc<str>> {
 
 /// How long the outcome is waited for: `Prefer: wait=10` (RFC 7240 §4.3), at most [`WAIT_MAX`]. What is not understood is ignored, of
 /// several the first counts.
-fn wait(headers: &HeaderMap) -> Option<Duration> {
+pub(crate) fn wait(headers: &HeaderMap) -> Option<Duration> {
     let preferences = headers.get_all(PREFER).iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
     for preference in preferences {
         let (name, value) = preference.split_once('=').unwrap_or((preference, ""));

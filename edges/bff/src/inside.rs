@@ -2,10 +2,10 @@
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
-use axum::http::Request;
+use axum::http::{Request, Response};
 use tower::Service as _;
 
-/// Asks as over HTTP, and waits for the whole answer: its status, and its body as text.
+/// Asks as over HTTP, and waits for the whole answer, its body as text.
 ///
 /// # Errors
 /// When what is asked is no request, or the answer is no text of at most `most` bytes.
@@ -15,15 +15,14 @@ pub async fn ask(
     headers: &[(&str, &str)],
     body: String,
     most: usize,
-) -> Result<(u16, String), String> {
+) -> Result<Response<String>, String> {
     let mut request = Request::builder().method(method).uri(path);
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
     let request = request.body(Body::from(body)).map_err(|error| error.to_string())?;
-    let response = router.call(request).await.unwrap_or_else(|never| match never {});
-    let status = response.status().as_u16();
-    let bytes = to_bytes(response.into_body(), most).await.map_err(|error| error.to_string())?;
+    let (parts, body) = router.call(request).await.unwrap_or_else(|never| match never {}).into_parts();
+    let bytes = to_bytes(body, most).await.map_err(|error| error.to_string())?;
     let text = String::from_utf8(bytes.into()).map_err(|error| error.to_string())?;
-    Ok((status, text))
+    Ok(Response::from_parts(parts, text))
 }

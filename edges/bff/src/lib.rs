@@ -68,9 +68,9 @@ pub use metrics::{RequestSpan, Spans};
 pub use pages::{LIMIT_DEFAULT, LIMIT_MAX};
 pub use patient::STALLED_MAX;
 pub use problem::{PROBLEM_JSON, Problem};
-pub use sagas::{Plan, plans};
+pub use sagas::{Moves, Plan, WAITING_MAX, plans};
 pub use serve::{Listening, serve};
-pub use starting::Starting;
+pub use starting::{Ends, Starting};
 pub use stream::{Begun, Follow, Following, HEARTBEAT, Heard, Live, SUBSCRIBERS_MAX, Stream};
 pub use submit::FIRST_MAX;
 
@@ -113,6 +113,8 @@ pub struct Here {
     pub plans: Vec<Plan>,
     /// What the owner commits, as it does. None where others commit beside it: nobody here sees all of it then.
     pub stream: Option<Stream>,
+    /// The sagas that the owner moves, as it does.
+    pub moves: Moves,
     /// The files of the store: what they take is shown.
     pub files: Vec<std::path::PathBuf>,
     /// The one context that is served; none: all of them are.

@@ -1,31 +1,37 @@
 //! Sagas: where each stands, what is done, running and still to come, and what would be undone if it failed now.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::{Request, State};
-use axum::http::{StatusCode, Uri};
+use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::Response;
 use axum::routing::{get, post};
 use seedwork::executor::{Decided, Decision};
 use seedwork::operator;
 use seedwork::saga::PlanRow;
 use seedwork::saga::engine::Entry;
-use seedwork::view::{Read, saga};
+use seedwork::view::{Read, Versioned, saga};
 use seedwork::{Context, SagaRecord};
 use serde::Deserialize;
 use wire::values::check_id;
 
-use crate::answer::{json, written};
+use crate::answer::{json, versioned, written};
+use crate::asked;
 use crate::body;
 use crate::operate;
 use crate::pages::{self, Page};
 use crate::problem::Problem;
 use crate::routes::Routes;
-use crate::{Shared, Text};
+use crate::{Document, Edge, Shared, Text};
 
+mod moves;
 mod told;
 mod why;
 
+pub(crate) use moves::SERVICE_MAX;
+use moves::{AGAIN, Awaiting, Woken};
+pub use moves::{Moves, WAITING_MAX};
 use told::{Summary, Told};
 
 pub(crate) fn routes() -> Routes {
@@ -109,11 +115,43 @@ fn plan<'a>(plans: &'a [Plan], record: &SagaRecord) -> Option<&'a Plan> {
     plans.iter().find(|plan| plan.context == &*record.context && plan.name == &*record.name && plan.version == record.version)
 }
 
-async fn one(State(edge): State<Shared>, Text(id): Text) -> Result<Response, Problem> {
-    let (wanted, plans): (String, Arc<_>) = (id.clone(), edge.clone());
-    match edge.query(move |read| document(read, &wanted, &plans.plans, None)).await? {
-        Some(body) => Ok(json(StatusCode::OK, body)),
-        None => Err(Problem::unknown("saga", &id)),
+/// A saga as it is now; for whoever has that already and prefers to wait, as soon as it is otherwise. One that has ended moves no more.
+async fn one(State(edge): State<Shared>, headers: HeaderMap, Text(id): Text) -> Result<Response, Problem> {
+    let here = edge.here()?;
+    let mut left = asked::wait(&headers).unwrap_or_default();
+    if here.replicas.is_some() {
+        left = left.min(SERVICE_MAX);
+    }
+    let mut awaiting = None;
+    loop {
+        let (wanted, plans): (String, Arc<_>) = (id.clone(), edge.clone());
+        let found = edge.query(move |read| document(read, &wanted, &plans.plans, None)).await?;
+        let (found, ended) = found.ok_or_else(|| Problem::unknown("saga", &id))?;
+        let response = versioned(&headers, found);
+        if response.status() != StatusCode::NOT_MODIFIED || ended || left.is_zero() {
+            return Ok(response);
+        }
+        match &mut awaiting {
+            // It may have moved since it was read: what is heard from here on counts from here on.
+            None => {
+                let full = || {
+                    Problem::unavailable("busy", format!("{WAITING_MAX} requests wait for sagas, and there is no room for more"))
+                };
+                awaiting = Some(here.moves.of(&id).ok_or_else(full)?);
+            }
+            Some(awaiting) => left = left.saturating_sub(waited(&edge, awaiting, left, here.replicas.is_some()).await),
+        }
+    }
+}
+
+/// Waits for a saga to move, up to so long: how long that was, all of it when the server stops.
+async fn waited(edge: &Edge, awaiting: &mut Awaiting, left: Duration, others_write: bool) -> Duration {
+    let began = edge.ids.monotonic();
+    let longest = if others_write { left.min(AGAIN) } else { left };
+    match awaiting.moved(longest).await {
+        Woken::Over if awaiting.is_over() => left,
+        Woken::Over => longest,
+        Woken::Moved => edge.ids.monotonic().saturating_sub(began),
     }
 }
 
@@ -121,16 +159,18 @@ async fn one(State(edge): State<Shared>, Text(id): Text) -> Result<Response, Pro
 async fn why(State(edge): State<Shared>, Text(id): Text) -> Result<Response, Problem> {
     let wanted = id.clone();
     let found = edge.query(move |read| {
-        let Some((record, log)) = saga(read, &wanted)? else { return Ok(None) };
+        let Some(Versioned { value: (record, log), .. }) = saga(read, &wanted)? else { return Ok(None) };
         let story = operator::story::story(read, &wanted, &record, &log)?;
         written(&why::Why::of(&wanted, &record, &story)).map(Some)
     });
     found.await?.map(|body| json(StatusCode::OK, body)).ok_or_else(|| Problem::unknown("saga", &id))
 }
 
-fn document(read: &dyn Read, id: &str, plans: &[Plan], did: Option<&[Entry]>) -> Result<Option<Vec<u8>>, String> {
-    let Some((record, log)) = saga(read, id)? else { return Ok(None) };
-    written(&Told::of(id, &record, plan(plans, &record), &log, did)).map(Some)
+/// A saga, written, and whether it has ended.
+fn document(read: &dyn Read, id: &str, plans: &[Plan], did: Option<&[Entry]>) -> Result<Option<(Document, bool)>, String> {
+    let Some(Versioned { version, value: (record, log) }) = saga(read, id)? else { return Ok(None) };
+    let value = written(&Told::of(id, &record, plan(plans, &record), &log, did))?;
+    Ok(Some((Document { version, value }, record.run.stage.ended())))
 }
 
 /// What an operator says of a decision on a saga.
@@ -186,10 +226,10 @@ async fn decide(
     decision: impl FnOnce(Arc<str>, Arc<str>) -> Decision,
 ) -> Result<Response, Problem> {
     let wanted = id.clone();
-    let found = edge.query(move |read| Ok(saga(read, &wanted)?.map(|(record, _)| record.context)));
+    let found = edge.query(move |read| Ok(saga(read, &wanted)?.map(|found| found.value.0.context)));
     let context = found.await?.ok_or_else(|| Problem::unknown("saga", &id))?;
-    let decided = operate::decide(edge, actor, decision(context, id.as_str().into())).await?;
+    let decided = operate::decide(edge, by, decision(context, id.as_str().into())).await?;
     let Decided::Saga(did) = decided else { return Err(Problem::internal()) };
-    let body = edge.just_written(|read| document(read, &id, &edge.plans, Some(&did)))?;
-    body.map(|body| json(StatusCode::OK, body)).ok_or_else(|| Problem::unknown("saga", &id))
+    let found = edge.just_written(|read| document(read, &id, &edge.plans, Some(&did)))?;
+    found.map(|(found, _)| json(StatusCode::OK, found.value)).ok_or_else(|| Problem::unknown("saga", &id))
 }

@@ -7,9 +7,11 @@ use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use tower::Service as _;
 
-use crate::Live;
 use crate::health::healthy;
 use crate::problem::Problem;
+
+/// Ends what would keep a server that stops.
+pub type Ends = Box<dyn Fn() + Send + Sync>;
 
 /// A place for the routes of a service that has not begun. Cheap to clone.
 #[derive(Clone, Default)]
@@ -17,7 +19,7 @@ pub struct Starting(Arc<Begins>);
 
 #[derive(Default)]
 struct Begins {
-    routes: OnceLock<(Router, Option<Live>)>,
+    routes: OnceLock<(Router, Ends)>,
     why: Mutex<String>,
 }
 
@@ -27,16 +29,16 @@ impl Starting {
         why.clone_into(&mut self.0.why.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
-    /// It has begun: from now on these routes answer, the live stream among them if it has one. Only the first counts.
-    pub fn begun(&self, router: Router, live: Option<Live>) {
+    /// It has begun: from now on these routes answer, and end so. Only the first counts.
+    pub fn begun(&self, router: Router, ends: Ends) {
         // A service begins once.
-        let _ = self.0.routes.set((router, live));
+        let _ = self.0.routes.set((router, ends));
     }
 
     /// Ends what would keep a server that stops: its subscribers would wait for ever.
     pub fn stop(&self) {
-        if let Some((_, Some(live))) = self.0.routes.get() {
-            live.close();
+        if let Some((_, ends)) = self.0.routes.get() {
+            ends();
         }
     }
 
@@ -82,7 +84,7 @@ mod tests {
             let (status, retry, body) = ask(path).await;
             assert!(status == 503 && retry && body.contains("no broker can be reached"), "{path}: {status} {body}");
         }
-        starting.begun(Router::new().route("/readyz", get(|| async { "ready" })), None);
+        starting.begun(Router::new().route("/readyz", get(|| async { "ready" })), Box::new(|| ()));
         assert_eq!(ask("/readyz").await, (200, false, "ready".to_owned()));
         assert_eq!(ask("/healthz").await.0, 404, "nothing is left of what was served before");
     }

@@ -7,6 +7,7 @@ use std::thread::JoinHandle;
 use bff::Router;
 use seedwork::executor::Stop;
 use seedwork::executor::owner::Handle;
+use ureq::http::Response;
 
 use crate::lock::DataDirectory;
 use crate::serve;
@@ -38,17 +39,17 @@ impl Inside {
             .map_err(|error| Trouble::new(format!("cannot start what asks the store ({error})")))?;
         let store = data.store();
         let campaigns = campaign::Settings { opening_limit_major: settings.opening_limit };
-        let (handle, owner, stream) = serve::own(&store, campaigns, serve::limits(settings), None)?;
-        let edge = serve::edge(&handle, &store, campaigns, stream)?;
+        let (handle, owner, looks) = serve::own(&store, campaigns, serve::limits(settings), None)?;
+        let edge = serve::edge(&handle, &store, campaigns, looks)?;
         let router = runtime.block_on(async { edge.router() });
         Ok(Inside { runtime, router, handle, owner: Some(owner), _data: data })
     }
 
-    /// Asks as over HTTP: the status and the body.
+    /// Asks as over HTTP.
     ///
     /// # Errors
     /// When what is asked is no request.
-    pub fn ask(&self, asked: (&str, &str), headers: &[(&str, &str)], body: &str) -> Result<(u16, String), Trouble> {
+    pub fn ask(&self, asked: (&str, &str), headers: &[(&str, &str)], body: &str) -> Result<Response<String>, Trouble> {
         let asking = bff::ask(self.router.clone(), asked, headers, body.to_owned(), ANSWER_MAX);
         self.runtime.block_on(asking).map_err(|why| Trouble::new(format!("this cannot be asked: {why}")))
     }

@@ -4,7 +4,7 @@ use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bff::{Begun, Bff, Following, Here, Home, Listening, Live, Replicas, Services, Starting};
+use bff::{Begun, Bff, Ends, Following, Here, Home, Listening, Live, Moves, Replicas, Services, Starting};
 use seedwork::broker::pulsar::{self, Edge, Followed, Follower, Pulsar};
 use seedwork::clock::{Clock, SystemClock};
 use seedwork::executor::owner::{Bell, Handle, OnCrash};
@@ -104,11 +104,17 @@ async fn begin(
         match attempt {
             Ok(Ok((edge, service))) => {
                 let spans = exporter.map(|exporter| Arc::new(move |span| exporter.request(span)) as bff::Spans);
-                let live = match &edge.home {
-                    Home::Away(_, live) => Some(live.clone()),
-                    Home::Here(_) => None,
+                let ends: Ends = match &edge.home {
+                    Home::Away(_, live) => {
+                        let live = live.clone();
+                        Box::new(move || live.close())
+                    }
+                    Home::Here(here) => {
+                        let moves = here.moves.clone();
+                        Box::new(move || moves.close())
+                    }
                 };
-                starting.begun(edge.traced(spans), live);
+                starting.begun(edge.traced(spans), ends);
                 say(&format!("Alpes {} listens on http://{address}\n", role.name()));
                 return Ok(service);
             }
@@ -238,8 +244,10 @@ fn own(
     let opened = Executor::new(contexts, executing, Box::new(store), Box::new(broker), Box::new(clock), chance()?);
     let mut executor = opened.map_err(unusable)?.limited(limits(settings));
     if let Some(exporter) = exporter {
-        executor.tap(exporter.beside(None));
+        executor.tap(exporter.tap());
     }
+    let moves = Moves::default();
+    executor.tap(moves.tap());
     let started = bell.start(executor, OnCrash::Again);
     let (handle, owner) = started.map_err(|error| Trouble::new(format!("cannot start the owner's thread ({error})")))?;
     let leasing = LeaseSettings { address: Some(address), ..LeaseSettings::default() };
@@ -249,6 +257,7 @@ fn own(
         read: Arc::new(Readers::new(&url).map_err(unusable)?),
         plans,
         stream: None,
+        moves,
         files: Vec::new(),
         only: Some(context),
         replicas: Some(Replicas::new(settings.partitions, holders)),

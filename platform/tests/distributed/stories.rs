@@ -261,7 +261,8 @@ impl Alpes for Scene {
         let asked = &self.asked[ticket];
         let First::Done { saga: Some(saga), .. } = &asked.first else { return None };
         let told = self.send(asked, 60);
-        let (record, _) = view::saga(&self.store("campaign"), saga).expect("a saga that can be read").expect("it is there");
+        let found = view::saga(&self.store("campaign"), saga).expect("a saga that can be read");
+        let (record, _) = found.expect("it is there").value;
         let completed = told.json["status"] == "completed";
         assert!(completed || told.json["status"] == "undone", "{told:?}");
         let (code, reason) = (told.json["reason"]["code"].as_str(), record.run.reason);
@@ -321,7 +322,7 @@ impl Alpes for Scene {
 
     fn saga_log(&self, saga: &str) -> Vec<Entry> {
         let found = view::saga(&self.store("campaign"), saga).expect("a saga that can be read");
-        found.map(|(_, log)| log.into_iter().map(|line| line.entry).collect()).unwrap_or_default()
+        found.map(|found| found.value.1.into_iter().map(|line| line.entry).collect()).unwrap_or_default()
     }
 
     fn each_store(&self, sql: &str, parameters: &[Value]) -> Vec<(&'static str, Vec<Vec<Value>>)> {

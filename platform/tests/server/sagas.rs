@@ -1,11 +1,13 @@
 //! `alpes sagas` against a running server: tables for people, JSON for programs, and a saga that is watched to its end.
 
 use std::fs;
-use std::process::Command;
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use serde_json::Value;
 
-use super::support::{Client, Folder, Said, Server, ask, campaign, run};
+use super::support::{Client, Folder, Said, Server, ask, bare, campaign, run};
 
 /// Runs a command beside the server, which it finds by the data directory.
 #[track_caller]
@@ -209,4 +211,42 @@ fn a_saga_before_its_pivot_is_aborted_and_undone() {
     assert_eq!(aborted.status, Some(0), "{aborted:?}");
     let watched = alpes(&folder, &["sagas", "watch", &id]);
     assert!(watched.status == Some(5) && watched.out.trim_end().ends_with("undone"), "{watched:?}");
+}
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "that nothing is asked meanwhile takes a while to see")]
+fn who_watches_a_saga_is_told_when_it_moves_and_waits_for_a_server_that_is_started_anew() {
+    let (folder, id) = late();
+    let mut server = Server::start(&folder);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_alpes"));
+    command.args(["sagas", "watch", &id, "--json"]).current_dir(folder.path());
+    bare(&mut command);
+    with_data(&mut command, &folder);
+    let mut watches = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
+    let mut says = BufReader::new(watches.stdout.take().expect("a pipe"));
+    let mut hear = || {
+        let mut line = String::new();
+        says.read_line(&mut line).expect("it can be read");
+        serde_json::from_str::<Value>(&line).unwrap_or_else(|error| panic!("no JSON ({error}): {line}"))
+    };
+    assert_eq!(hear()["late"], true, "as it stands");
+    // It comes back elsewhere: the port is another one.
+    server.kill();
+    server = Server::start(&folder);
+    std::thread::sleep(Duration::from_secs(2));
+    let metrics = ureq::get(format!("http://{}/metrics", server.address)).call().expect("an answer");
+    let metrics = metrics.into_body().read_to_string().expect("a text");
+    assert!(metrics.contains("route=\"/metrics\"") || metrics.contains("alpes_commits_total"), "{metrics}");
+    assert!(!metrics.contains("/v1/sagas/{id}"), "who waits has one question open, and asks no other: {metrics}");
+    assert_eq!(alpes(&folder, &["sagas", "retry", &id, "--reason", "the context is back"]).status, Some(0));
+    let mut last = hear();
+    while last["status"] != "completed" {
+        last = hear();
+    }
+    let what = |line: &Value| line["what"] == "retried" && line["detail"] == "the context is back";
+    assert!(last["log"].as_array().expect("a log").iter().any(what), "{last}");
+    assert_eq!(watches.wait().expect("it ends").code(), Some(0));
+    let mut error = String::new();
+    watches.stderr.take().expect("a pipe").read_to_string(&mut error).expect("it can be read");
+    assert_eq!(error.matches("tried again").count(), 1, "it says once that nobody answers: {error}");
 }

@@ -1,19 +1,19 @@
-//! A tap: what looks on as rows are committed, beside the broker and without a mark of its own.
+//! A tap: what looks on as batches are committed, beside the broker and without a mark of its own.
 
 use super::Executor;
-use crate::store::{LogRow, Partition, Place};
+use crate::store::{Partition, Place, Writes};
 
-/// Hears of rows as soon as they are on the disk, on the owner's thread: it must not block, nor do much. What it misses while nobody
-/// listens it reads from the log ([`history`](crate::log::history)).
+/// Hears of what is written as soon as it is on the disk, on the owner's thread: it must not block, nor do much. Rows that it misses while
+/// nobody listens it reads from the log ([`history`](crate::log::history)).
 pub trait Tap: Send {
-    /// The log rows of one commit, in order.
-    fn committed(&mut self, rows: &[LogRow]);
+    /// What one commit has written; its log rows are in order.
+    fn committed(&mut self, writes: &Writes);
 }
 
 impl Executor {
-    /// Sets the tap that hears of every commit from now on.
+    /// Adds a tap, which hears of every commit from now on.
     pub fn tap(&mut self, tap: Box<dyn Tap>) {
-        self.tap = Some(tap);
+        self.taps.push(tap);
     }
 
     /// The last place written in each partition that it owns, in the order of partitions; position 0: nothing in this epoch yet.

@@ -206,8 +206,8 @@ impl Executor {
     pub(super) fn after(&mut self, flight: Flight) {
         let Flight { batch, writes, number, inputs, sealed } = flight;
         let now = self.clock.monotonic();
-        if let Some(tap) = &mut self.tap {
-            tap.committed(&writes.log);
+        for tap in &mut self.taps {
+            tap.committed(&writes);
         }
         self.counters.commits += u64::from(!writes.heads.is_empty());
         for (index, range) in batch.ranges {

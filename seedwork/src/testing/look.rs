@@ -36,7 +36,7 @@ impl World {
     pub fn saga_log(&self, id: &str) -> Vec<crate::LogLine> {
         let stores = self.nodes.iter().filter(|node| node.replica == 0).map(|node| lock(&node.store));
         let mut found = stores.filter_map(|store| crate::view::saga(&*store, id).unwrap_or_else(|error| panic!("{error}")));
-        found.next().map(|(_, log)| log).unwrap_or_default()
+        found.next().map(|found| found.value.1).unwrap_or_default()
     }
 
     /// An aggregate, from its store.

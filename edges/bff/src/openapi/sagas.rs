@@ -7,7 +7,9 @@ use wire::values::ID_MAX_PARTS;
 use super::Area;
 use super::operation::{Operation, decide, get};
 use super::schema::{about, any_id, any_text, instant, joined, list, number, object, of, page, text, word};
+use crate::asked::WAIT_MAX;
 use crate::operate::REASON_MAX_CHARS;
+use crate::sagas::SERVICE_MAX;
 
 pub(super) fn area() -> Area {
     Area {
@@ -35,8 +37,24 @@ fn operations() -> Vec<Operation> {
             .leads_to("resolveSaga", "id", "/items/0/id")
             .leads_to("abortSaga", "id", "/items/0/id"),
         get("/v1/sagas/{id}", "getSaga", "A saga")
-            .says("With its plan as it stands, what would be undone if it failed now, and its log.")
+            .says(
+                "With its plan as it stands, what would be undone if it failed now, and its log. To follow one, send its `ETag` back in \
+                 `If-None-Match` with `Prefer: wait=N`: the answer comes as soon as it has moved, or is 304 when the time is over, or when \
+                 it has ended and moves no more.",
+            )
             .part("id", joined(2, ID_MAX_PARTS), "c-12345~01890a5d", "The key that it lives under, `~`, and a minted part.")
+            .tagged()
+            .header(
+                "Prefer",
+                any_text(),
+                &format!(
+                    "`wait=N`: with `If-None-Match`, a move is waited for, N seconds at most ({} are the most; a service of the distributed \
+                     stack waits for {}).",
+                    WAIT_MAX.as_secs(),
+                    SERVICE_MAX.as_secs()
+                ),
+            )
+            .like("wait=20")
             .no(&[404])
             .answers(200, "Saga", "The saga."),
         get("/v1/sagas/{id}/why", "whySaga", "What its command caused, and where the time went")

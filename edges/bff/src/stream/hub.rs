@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use axum::body::Bytes;
 use seedwork::executor::Tap;
-use seedwork::store::{LogRow, Partition, Place};
+use seedwork::store::{LogRow, Partition, Place, Writes};
 use tokio::sync::{Notify, watch};
 
 use super::place::Places;
@@ -324,11 +324,11 @@ async fn run(hub: Arc<Hub>) {
 pub(super) struct Tapped(pub Arc<Hub>);
 
 impl Tap for Tapped {
-    fn committed(&mut self, rows: &[LogRow]) {
+    fn committed(&mut self, writes: &Writes) {
         let mut intake = lock(&self.0.intake);
         let intake = &mut *intake;
         let mut first = false;
-        for row in rows.iter().filter(|row| row.route.to.topic.ends_with(".events")) {
+        for row in writes.log.iter().filter(|row| row.route.to.topic.ends_with(".events")) {
             if let Some(partition) = self.0.partitions.iter().position(|partition| *partition == row.route.from) {
                 intake.places.advance(partition, row.place);
             }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};
 use axum::http::{HeaderMap, Request, StatusCode};
-use bff::{Bff, Find, Here, Home, Replicas, Stream};
+use bff::{Bff, Find, Here, Home, Moves, Replicas, Stream};
 use hyper::body::Body as _;
 use seedwork::Context;
 use seedwork::broker::Embedded;
@@ -29,6 +29,7 @@ pub struct Edge {
     pub router: Router,
     pub owner: Handle,
     pub stream: Stream,
+    pub moves: Moves,
     thread: Option<JoinHandle<Result<(), Stop>>>,
     folder: PathBuf,
     skipped: Arc<AtomicI64>,
@@ -112,6 +113,8 @@ impl Edge {
         partitions.iter().for_each(|partition| executor.take(partition).unwrap());
         let stream = Stream::new(executor.heads());
         executor.tap(stream.tap());
+        let moves = Moves::default();
+        executor.tap(moves.tap());
         let (owner, thread) = Bell::default().start(executor, OnCrash::End).unwrap();
         let bff = Bff {
             door: Arc::new(owner.clone()),
@@ -120,6 +123,7 @@ impl Edge {
                 read: between(Arc::new(Readers::new(&path))),
                 plans,
                 stream: Some(stream.clone()),
+                moves: moves.clone(),
                 files: vec![path.clone()],
                 only: None,
                 replicas: None,
@@ -128,7 +132,7 @@ impl Edge {
             chance: Chance::seeded(2),
             campaigns: campaign::Settings::default(),
         };
-        Edge { router: bff.router(), owner, stream, thread: Some(thread), folder, skipped }
+        Edge { router: bff.router(), owner, stream, moves, thread: Some(thread), folder, skipped }
     }
 
     /// The same as one of several replicas of a context's service, which holds the first of so many partitions.
@@ -138,6 +142,7 @@ impl Edge {
             read: Arc::new(Readers::new(&self.folder.join("store.db"))),
             plans: bff::plans(&[]),
             stream: None,
+            moves: self.moves.clone(),
             files: Vec::new(),
             only: Some(context),
             replicas: Some(Replicas::new(partitions, find)),

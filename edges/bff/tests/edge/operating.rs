@@ -123,6 +123,61 @@ async fn a_stuck_saga_is_found_tried_again_and_resolved_with_a_reason_that_is_ke
 }
 
 #[tokio::test]
+async fn who_has_a_saga_as_it_is_waits_until_it_moves_and_one_that_has_ended_is_not_waited_for() {
+    let refuses = Arc::new(AtomicBool::new(true));
+    let edge = Edge::over(contexts(stubborn(refuses)), |read| read);
+    assert_eq!(edge.post("/v1/blocks", r#"{"partner": "p-1"}"#).await.status, 201);
+    let saga = edge.post("/v1/campaigns", campaign("c-1", &["p-1"]).to_string()).await.json["saga"].clone();
+    let path = format!("/v1/sagas/{}", saga.as_str().unwrap());
+    until(&edge, saga.as_str().unwrap(), |told| told["status"] == "stuck").await;
+    let seen = edge.get(&path).await;
+    let tag = seen.headers["etag"].to_str().unwrap().to_owned();
+    let wait = async |tag: &str, seconds: u32| {
+        let headers = [("if-none-match", tag), ("prefer", &format!("wait={seconds}"))];
+        edge.ask(&format!("GET {path}"), &headers, "").await
+    };
+    let same = wait(&tag, 1).await;
+    assert_eq!((same.status.as_u16(), &same.headers["etag"], same.text.as_str()), (304, &seen.headers["etag"], ""));
+    assert_eq!(wait("\"0\"", 60).await.status, 200, "who has another is told at once");
+    // Retried, it is refused again, and stuck again; each step is a version of its own.
+    let moved = async {
+        let waiting = edge.moves.clone();
+        while waiting.waiting() == 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        assert_eq!(edge.post(&format!("{path}/retry"), r#"{"reason": "they are back"}"#).await.status, 200);
+    };
+    let (told, ()) = tokio::join!(async { tokio::time::timeout(Duration::from_secs(30), wait(&tag, 60)).await.unwrap() }, moved);
+    assert_eq!(told.status, 200, "{}", told.text);
+    assert!(told.json["log"].as_array().unwrap().iter().any(|line| line["what"] == "retried"), "{}", told.json);
+    assert_ne!(told.headers["etag"], tag.as_str());
+    assert_eq!(edge.moves.waiting(), 0, "its place is free again");
+    until(&edge, saga.as_str().unwrap(), |told| told["status"] == "stuck").await;
+    assert_eq!(edge.post(&format!("{path}/resolve"), r#"{"reason": "done by hand"}"#).await.status, 200);
+    edge.ended(saga.as_str().unwrap()).await;
+    let ended = edge.get(&path).await.headers["etag"].to_str().unwrap().to_owned();
+    let told = tokio::time::timeout(Duration::from_secs(30), wait(&ended, 60)).await.expect("nothing more will come");
+    assert_eq!(told.status, 304);
+}
+
+#[tokio::test]
+async fn a_stop_answers_who_waits_for_a_saga() {
+    let edge = Edge::over(contexts(broken()), |read| read);
+    let saga = edge.post("/v1/campaigns", campaign("c-1", &["p-1"]).to_string()).await.json["saga"].clone();
+    let path = format!("GET /v1/sagas/{}", saga.as_str().unwrap());
+    until(&edge, saga.as_str().unwrap(), |told| told["row"] == 2).await;
+    let stops = async {
+        while edge.moves.waiting() == 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        edge.moves.close();
+    };
+    let waits = edge.ask(&path, &[("if-none-match", "*"), ("prefer", "wait=60")], "");
+    let (told, ()) = tokio::join!(async { tokio::time::timeout(Duration::from_secs(30), waits).await.unwrap() }, stops);
+    assert_eq!(told.status, 304);
+}
+
+#[tokio::test]
 async fn a_saga_is_aborted_before_its_pivot_and_never_after_it() {
     let edge = Edge::over(contexts(broken()), |read| read);
     let saga = edge.post("/v1/campaigns", campaign("c-1", &["p-1"]).to_string()).await.json["saga"].clone();

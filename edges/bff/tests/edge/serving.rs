@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::harness::{Edge, campaign};
-use crate::stream::large;
+use crate::stream::{committed, large};
 
 struct Server {
     edge: Edge,
@@ -192,7 +192,7 @@ async fn who_takes_nothing_of_what_it_is_sent_is_cut() {
     }
     let mut tap = server.edge.stream.tap();
     for position in 1..=150 {
-        tap.committed(&[large(position)]);
+        tap.committed(&committed(vec![large(position)]));
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     for _ in 0..10 * bff::STALLED_MAX.as_secs() {

@@ -8,7 +8,7 @@ use axum::body::Body;
 use axum::http::Request;
 use http_body_util::BodyExt;
 use seedwork::message::{Envelope, Packet};
-use seedwork::store::{Destination, LogRow, Partition, Place, Route};
+use seedwork::store::{Destination, LogRow, Partition, Place, Route, Writes};
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
@@ -263,6 +263,11 @@ async fn a_wrong_id_or_filter_is_400_and_names_what_is_wrong() {
     assert_eq!(edge.stream.subscribers(), 0, "who was refused takes no place");
 }
 
+/// What the owner hands to its taps when it has committed these rows.
+pub fn committed(log: Vec<LogRow>) -> Writes {
+    Writes { log, ..Writes::default() }
+}
+
 /// An event of 100 kB that the owner of campaigns commits.
 pub fn large(position: u64) -> LogRow {
     let partition = Partition { context: "campaign".into(), number: 0 };
@@ -287,7 +292,7 @@ async fn who_reads_too_slowly_is_told_and_cut_and_holds_up_nobody() {
     let mut quick = Reader::open(&edge, "/v1/stream?key=c-1", None).await;
     let mut tap = edge.stream.tap();
     for position in 1..=200 {
-        tap.committed(&[large(position)]);
+        tap.committed(&committed(vec![large(position)]));
         assert_eq!(quick.event().await.data["id"], format!("campaign/0/1/{position}"));
     }
     let event = slow.event().await;
@@ -302,7 +307,7 @@ async fn a_burst_that_memory_has_no_room_for_sends_everybody_to_the_log() {
     let mut reader = Reader::open(&edge, "/v1/stream", None).await;
     let row = LogRow { packet: None, ..large(1) };
     let many: Vec<LogRow> = (1..=60_000).map(|position| LogRow { place: Place { epoch: 1, position }, ..row.clone() }).collect();
-    edge.stream.tap().committed(&many);
+    edge.stream.tap().committed(&committed(many));
     assert_eq!(reader.event().await.name, "resync");
     assert_eq!(reader.next().await, None);
 }
