@@ -4,21 +4,28 @@
 //! was handled, at last the request. Nothing is measured for it: all of it stands in the rows of the log, which the owner shows as it commits
 //! them. So the spans of a trace need no memory of each other: a message's span is known by its id, as its cause's is.
 //!
+//! What begins a trace decides by its id whether it is exported ([`Spans`]); all else goes by the flag in the trace context, which goes
+//! along with every message.
+//!
 //! Nobody waits for the collector. What it does not take in time is dropped, and counted; that is told once, and once when it is there again.
 #![expect(clippy::disallowed_methods, reason = "the one thread that exports, which waits in real time")]
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
-use bff::RequestSpan;
+use bff::{RequestSpan, Spans};
 use seedwork::executor::Tap;
 use seedwork::message::Packet;
 use seedwork::store::{LogRow, Writes};
 use serde_json::{Value, json};
+use ureq::http::{HeaderName, HeaderValue};
+use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
 
-use crate::settings::Address;
+use crate::settings::Settings;
+use crate::trouble::{Exit, Trouble};
 
 /// Bursts that may wait for the collector: what one request or one commit says is one.
 const WAITING: usize = 1024;
@@ -43,37 +50,83 @@ struct Said {
     times: [i64; 3],
 }
 
+/// Where traces go, and which.
+pub struct Target {
+    url: String,
+    headers: Vec<(HeaderName, HeaderValue)>,
+    /// Who may have signed the collector's certificate; none: those that everybody trusts.
+    roots: Option<RootCerts>,
+    ratio: f64,
+}
+
+impl Target {
+    /// What the settings say. None: nothing is exported.
+    ///
+    /// # Errors
+    /// When the file of certificates cannot be read, or holds none.
+    pub fn of(settings: &Settings) -> Result<Option<Target>, Trouble> {
+        let Some(collector) = &settings.otlp.0 else { return Ok(None) };
+        let roots = settings.otlp_root.0.as_deref().map(roots).transpose()?;
+        let headers = settings.otlp_headers.0.as_ref().map_or(Vec::new(), |headers| headers.0.clone());
+        Ok(Some(Target { url: format!("{collector}/v1/traces"), headers, roots, ratio: settings.otlp_ratio.0 }))
+    }
+}
+
+fn roots(path: &Path) -> Result<RootCerts, Trouble> {
+    let unusable = |why: &dyn std::fmt::Display| {
+        Trouble::new(format!("otlp_root is {}, which cannot be used: {why}", path.display())).exit(Exit::Usage)
+    };
+    let pem = std::fs::read(path).map_err(|error| unusable(&error))?;
+    let mut certificates = Vec::new();
+    for item in parse_pem(&pem) {
+        if let PemItem::Certificate(certificate) = item.map_err(|error| unusable(&error))? {
+            certificates.push(certificate);
+        }
+    }
+    if certificates.is_empty() {
+        return Err(unusable(&"there is no certificate in it (PEM is expected)"));
+    }
+    Ok(RootCerts::new_with_certs(&certificates))
+}
+
 /// The door to the thread that exports; cheap to clone. The thread ends when the last is gone.
 #[derive(Clone)]
 pub struct Exporter {
     bursts: SyncSender<Burst>,
     dropped: Arc<AtomicU64>,
+    ratio: f64,
 }
 
 /// Waits for the thread that exports.
 pub struct Exporting(Receiver<()>);
 
 impl Exporter {
-    /// Starts to export to this collector.
+    /// Starts to export.
     ///
     /// # Errors
     /// When the operating system gives no thread.
-    pub fn start(collector: &Address) -> std::io::Result<(Exporter, Exporting)> {
+    pub fn start(target: Target) -> std::io::Result<(Exporter, Exporting)> {
         let (bursts, waiting) = sync_channel(WAITING);
         let dropped = Arc::new(AtomicU64::new(0));
         let (ended, end) = sync_channel(1);
-        let mut sender = Sender::new(collector, dropped.clone());
+        let ratio = target.ratio;
+        let mut sender = Sender::new(target, dropped.clone());
         std::thread::Builder::new().name("otlp".to_owned()).spawn(move || {
             sender.run(&waiting);
             // Whoever waits for it may have gone.
             let _told = ended.send(());
         })?;
-        Ok((Exporter { bursts, dropped }, Exporting(end)))
+        Ok((Exporter { bursts, dropped, ratio }, Exporting(end)))
     }
 
     /// Exports a request. Never blocks.
     pub fn request(&self, span: RequestSpan) {
         self.export(Burst::Request(Box::new(span)), 1);
+    }
+
+    /// What tells it of requests.
+    pub fn spans(self) -> Spans {
+        Spans::new(self.ratio, move |span| self.request(span))
     }
 
     fn export(&self, burst: Burst, spans: u64) {
@@ -115,14 +168,18 @@ impl Tap for Tapped {
 struct Sender {
     agent: ureq::Agent,
     url: String,
+    headers: Vec<(HeaderName, HeaderValue)>,
     dropped: Arc<AtomicU64>,
     away: bool,
 }
 
 impl Sender {
-    fn new(collector: &Address, dropped: Arc<AtomicU64>) -> Sender {
-        let config = ureq::Agent::config_builder().timeout_global(Some(PATIENCE)).proxy(None).max_redirects(0);
-        Sender { agent: config.build().into(), url: format!("{collector}/v1/traces"), dropped, away: false }
+    fn new(target: Target, dropped: Arc<AtomicU64>) -> Sender {
+        let Target { url, headers, roots, .. } = target;
+        let tls = TlsConfig::builder().root_certs(roots.unwrap_or(RootCerts::WebPki)).build();
+        // Where it is sent on to is not told the headers.
+        let config = ureq::Agent::config_builder().timeout_global(Some(PATIENCE)).proxy(None).max_redirects(0).tls_config(tls);
+        Sender { agent: config.build().into(), url, headers, dropped, away: false }
     }
 
     fn run(&mut self, bursts: &Receiver<Burst>) {
@@ -143,7 +200,18 @@ impl Sender {
     fn send(&mut self, spans: &[(Arc<str>, Value)]) {
         let body = document(spans).to_string();
         let count = u64::try_from(spans.len()).unwrap_or(u64::MAX);
-        match self.agent.post(&self.url).header("content-type", "application/json").send(body) {
+        let mut request = self.agent.post(&self.url).header("content-type", "application/json");
+        for (name, value) in &self.headers {
+            request = request.header(name, value);
+        }
+        // A redirect is no success: the spans are not there.
+        let taken = |answer: &ureq::http::Response<ureq::Body>| answer.status().is_success();
+        let sent = match request.send(body) {
+            Ok(answer) if taken(&answer) => Ok(()),
+            Ok(answer) => Err(format!("it answers {}", answer.status())),
+            Err(error) => Err(error.to_string()),
+        };
+        match sent {
             Ok(_) if !self.away => {}
             Ok(_) => {
                 self.away = false;
@@ -296,8 +364,9 @@ mod tests {
     fn a_collector_that_is_away_blocks_nobody_and_costs_bounded_memory() {
         // Nobody accepts there: the connection stands, and no answer comes.
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
-        let (exporter, _exporting) = Exporter::start(&address).unwrap();
+        let url = format!("http://{}/v1/traces", listener.local_addr().unwrap());
+        let target = Target { url, headers: Vec::new(), roots: None, ratio: 1.0 };
+        let (exporter, _exporting) = Exporter::start(target).unwrap();
         let span = || RequestSpan {
             trace: "0af7651916cd43dd8448eb211c80319c".to_owned(),
             span: "b7ad6b7169203331".to_owned(),

@@ -18,7 +18,7 @@ use seedwork::store::{Partition, StoreError};
 use tokio::sync::oneshot;
 
 use crate::lock::DataDirectory;
-use crate::otlp::{Exporter, Exporting};
+use crate::otlp::{Exporter, Exporting, Target};
 use crate::settings::Settings;
 use crate::trouble::Trouble;
 
@@ -138,10 +138,10 @@ async fn listen(address: SocketAddr) -> Result<Listening, Trouble> {
 
 /// Starts to export traces, if a collector is set.
 fn export(settings: &Settings) -> Result<Option<(Exporter, Exporting)>, Trouble> {
-    let start = |collector| {
-        Exporter::start(collector).map_err(|error| Trouble::new(format!("cannot start the thread that exports traces ({error})")))
+    let start = |target| {
+        Exporter::start(target).map_err(|error| Trouble::new(format!("cannot start the thread that exports traces ({error})")))
     };
-    settings.otlp.0.as_ref().map(start).transpose()
+    Target::of(settings)?.map(start).transpose()
 }
 
 /// Opens the store, takes every partition of every context and starts the owner's thread.
@@ -263,7 +263,7 @@ async fn attend(
 ) -> Result<(), Trouble> {
     let mut owner = tokio::task::spawn_blocking(move || owner.join());
     let (stop, stopped) = oneshot::channel::<()>();
-    let spans = exporter.map(|exporter| Arc::new(move |span| exporter.request(span)) as bff::Spans);
+    let spans = exporter.map(Exporter::spans);
     let serving = bff::serve(listening, edge.traced(spans), async move {
         // Told to stop, or nobody is left who could tell.
         let _either = stopped.await;

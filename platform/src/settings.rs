@@ -27,7 +27,9 @@ mod values;
 pub use flags::{ClientFlags, EveryFlag, ServerFlags};
 pub use resolve::{Origin, Resolved};
 pub use show::{Show, show};
-pub use values::{Address, Broker, Database, Levels, LogFormat, Maybe, Namespace, Period, Replica, Size};
+pub use values::{
+    Address, Broker, Collector, Database, Headers, Levels, LogFormat, Maybe, Namespace, Period, Ratio, Replica, Size,
+};
 
 use wire::values::Actor;
 
@@ -169,7 +171,10 @@ settings! {
     Everyone "services.campaign" services_campaign: Address = "http://127.0.0.1:8001", Form::Text("URL", "an address such as http://127.0.0.1:8001"), "Where the bff finds the service of campaigns";
     Everyone "services.partner" services_partner: Address = "http://127.0.0.1:8002", Form::Text("URL", "an address such as http://127.0.0.1:8002"), "Where the bff finds the service of partners";
     Everyone "services.tracking" services_tracking: Address = "http://127.0.0.1:8003", Form::Text("URL", "an address such as http://127.0.0.1:8003"), "Where the bff finds the service of tracking";
-    Server "otlp" otlp: Maybe<Address> = "none", Form::Text("URL", "an address such as http://127.0.0.1:4318, or none"), "Collector that traces are exported to, by OTLP over HTTP; none exports none";
+    Server "otlp" otlp: Maybe<Collector> = "none", Form::Text("URL", "an address such as http://127.0.0.1:4318 or https://traces.example.com, or none"), "Collector that traces are exported to, by OTLP over HTTP; none exports none";
+    Server "otlp_headers" otlp_headers: Maybe<Headers> = "none", Form::Secret("HEADERS", "name=value, several with commas between, or none"), "Headers of each export: what the collector wants to be shown";
+    Server "otlp_root" otlp_root: Maybe<PathBuf> = "none", Form::Text("FILE", "a file of certificates (PEM), or none"), "Authorities that the certificate of an https:// collector must lead to; none means those that Mozilla trusts";
+    Server "otlp_ratio" otlp_ratio: Ratio = "1", Form::Text("SHARE", "a number from 0 to 1"), "Share of the traces that begin here which is exported; what a caller has decided for its own trace holds";
     Everyone "log.level" log_level: Levels = "warn", Form::Text("LEVEL", "error, warn, info, debug, trace or off, or target=level, several with commas between"), "What is told on the standard error; http=info tells each request";
     Everyone "log.format" log_format: LogFormat = "text", Form::Text("FORMAT", "text or json"), "How it is told: for people, or as JSON, an object a line";
 }

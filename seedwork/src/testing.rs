@@ -387,7 +387,7 @@ impl World {
     /// # Errors
     /// What the operator is told when it cannot be done.
     pub fn operate(&mut self, decision: &Decision) -> Result<Decided, Undecided> {
-        let operation = Operation { actor: "operator".into(), decision: decision.clone() };
+        let operation = Operation { actor: "operator".into(), trace: None, decision: decision.clone() };
         let result = Arc::new(Mutex::new(None));
         for node in 0..self.nodes.len() {
             let Some(executor) = self.nodes.get_mut(node).and_then(|node| node.executor.as_mut()) else { continue };

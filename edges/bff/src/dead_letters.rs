@@ -156,7 +156,7 @@ async fn edit(State(edge): State<Shared>, Text(id): Text, request: Request) -> R
         return Err(unknown(&id, true));
     }
     let decision = Decision::Edit { partition: partition.clone(), letter, body, reason };
-    operate::decide(&edge, order.actor, decision).await?;
+    operate::decide(&edge, order.by, decision).await?;
     let whole = edge.just_written(|read| {
         letters::letter_of(read, &partition, number)?.map(|whole| written(&Whole::of(&whole))).transpose()
     })?;
@@ -201,7 +201,7 @@ async fn single(State(edge): State<Shared>, Text(id): Text, request: Request, ve
         return Err(unknown(&id, true));
     }
     let decision = decision(verb, partition, vec![Letter { number, revision }], reason)?;
-    let Decided::Letters { changed, .. } = operate::decide(&edge, order.actor, decision).await? else {
+    let Decided::Letters { changed, .. } = operate::decide(&edge, order.by, decision).await? else {
         return Err(Problem::internal());
     };
     match changed.first() {

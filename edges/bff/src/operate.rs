@@ -31,9 +31,16 @@ pub(crate) fn routes() -> Routes {
 /// The longest reason, in characters.
 pub const REASON_MAX_CHARS: usize = 500;
 
+/// Who decides, and in which trace it was asked.
+#[derive(Clone)]
+pub(crate) struct By {
+    pub actor: Arc<str>,
+    pub trace: Option<Arc<str>>,
+}
+
 /// Who decides, and the body that says what.
 pub(crate) struct Order {
-    pub actor: Arc<str>,
+    pub by: By,
     pub body: Whole,
 }
 
@@ -43,15 +50,16 @@ pub(crate) async fn order(edge: &Edge, request: Request) -> Result<(Parts, Order
     let asked = Asked::of(&parts.headers)?;
     let body = body::read(edge, &parts.headers, body, JSON).await?;
     let actor = asked.actor.map_or_else(|| edge.words.actor.clone(), Arc::from);
-    Ok((parts, Order { actor, body }))
+    Ok((parts, Order { by: By { actor, trace: asked.trace }, body }))
 }
 
 /// Hands a decision to the owner and waits for the commit that it is kept in.
-pub(crate) async fn decide(edge: &Edge, actor: Arc<str>, decision: Decision) -> Result<Decided, Problem> {
+pub(crate) async fn decide(edge: &Edge, by: By, decision: Decision) -> Result<Decided, Problem> {
     let (sender, answer) = oneshot::channel();
     // Whoever asked may have gone.
     let reply = Box::new(move |answer| drop(sender.send(answer)));
-    edge.here()?.owner.operate(Operation { actor, decision }, reply).map_err(|_| busy())?;
+    let By { actor, trace } = by;
+    edge.here()?.owner.operate(Operation { actor, trace, decision }, reply).map_err(|_| busy())?;
     match timeout(FIRST_MAX, answer).await {
         Ok(Ok(Ok(decided))) => Ok(decided),
         Ok(Ok(Err(Undecided::Refused(refusal)))) => Err(Problem::refused(&refusal, |field| field.into())),

@@ -19,7 +19,7 @@ use wire::values::check_id;
 use crate::answer::{json, versioned, written};
 use crate::asked;
 use crate::body;
-use crate::operate;
+use crate::operate::{self, By};
 use crate::pages::{self, Page};
 use crate::problem::Problem;
 use crate::routes::Routes;
@@ -200,7 +200,7 @@ async fn retry(State(edge): State<Shared>, Text(id): Text, request: Request) -> 
     let (_, order) = operate::order(&edge, request).await?;
     let Why { reason } = body::json_or_nothing(&order.body)?;
     let reason = operate::optional_reason(reason)?;
-    decide(&edge, order.actor, id, |context, saga| Decision::Retry { context, saga, reason }).await
+    decide(&edge, order.by, id, |context, saga| Decision::Retry { context, saga, reason }).await
 }
 
 async fn resolve(State(edge): State<Shared>, Text(id): Text, request: Request) -> Result<Response, Problem> {
@@ -208,20 +208,20 @@ async fn resolve(State(edge): State<Shared>, Text(id): Text, request: Request) -
     let Found { reason, outcome } = body::json(&order.body)?;
     let reason = operate::reason(reason)?;
     let happened = outcome.map(|outcome| outcome == Outcome::Happened);
-    decide(&edge, order.actor, id, |context, saga| Decision::Resolve { context, saga, happened, reason }).await
+    decide(&edge, order.by, id, |context, saga| Decision::Resolve { context, saga, happened, reason }).await
 }
 
 async fn abort(State(edge): State<Shared>, Text(id): Text, request: Request) -> Result<Response, Problem> {
     let (_, order) = operate::order(&edge, request).await?;
     let Why { reason } = body::json_or_nothing(&order.body)?;
     let reason = operate::reason(reason)?;
-    decide(&edge, order.actor, id, |context, saga| Decision::Abort { context, saga, reason }).await
+    decide(&edge, order.by, id, |context, saga| Decision::Abort { context, saga, reason }).await
 }
 
 /// Decides on a saga and answers it as it is now, with what it wrote down of the decision.
 async fn decide(
     edge: &Shared,
-    actor: Arc<str>,
+    by: By,
     id: String,
     decision: impl FnOnce(Arc<str>, Arc<str>) -> Decision,
 ) -> Result<Response, Problem> {

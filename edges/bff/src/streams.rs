@@ -180,7 +180,7 @@ async fn resend(State(edge): State<Shared>, Path(id): Parts, request: Request) -
     let (from, epoch) = known(&edge, &id).await?;
     let route = Route { from, to: Destination { topic: topic.as_str().into(), partition } };
     let decision = Decision::Resend { route, after: Place { epoch, position: after }, reason };
-    match operate::decide(&edge, order.actor, decision).await? {
+    match operate::decide(&edge, order.by, decision).await? {
         Decided::Resent(first) => document(StatusCode::OK, &Resent { topic, partition, after, first: first.into() }),
         _ => Err(Problem::internal()),
     }
@@ -203,7 +203,7 @@ async fn new_epoch(State(edge): State<Shared>, Path(id): Parts, request: Request
     let NewEpoch { reason } = body::json(&order.body)?;
     let reason = operate::reason(reason)?;
     let (partition, epoch) = known(&edge, &id).await?;
-    match operate::decide(&edge, order.actor, Decision::NewEpoch { partition, epoch, reason }).await? {
+    match operate::decide(&edge, order.by, Decision::NewEpoch { partition, epoch, reason }).await? {
         Decided::Epoch(epoch) => document(StatusCode::OK, &Begun { epoch }),
         _ => Err(Problem::internal()),
     }
@@ -241,7 +241,7 @@ async fn skip(State(edge): State<Shared>, Path(id): Parts, request: Request) -> 
     let reader = Partition { context: of.as_str().into(), number: partition };
     let route = Route { from, to: Destination { topic: topic.as_str().into(), partition } };
     subscriptions::found(&edge, &format!("{of}:{partition}:{topic}")).await?;
-    match operate::decide(&edge, order.actor, Decision::Skip { reader, route, epoch, reason }).await? {
+    match operate::decide(&edge, order.by, Decision::Skip { reader, route, epoch, reason }).await? {
         Decided::Skipped { from, to } => {
             let told = Skipped { reader: of, topic, partition, from: from.map(At::from), to: to.into() };
             document(StatusCode::OK, &told)

@@ -265,7 +265,7 @@ async fn pause(State(edge): State<Shared>, Text(id): Text, request: Request) -> 
     let Why { reason } = body::json_or_nothing(&order.body)?;
     let reason = operate::reason(reason)?;
     let Reading { reader, to, .. } = found(&edge, &id).await?;
-    operate::decide(&edge, order.actor, Decision::Pause { reader, to, reason }).await?;
+    operate::decide(&edge, order.by, Decision::Pause { reader, to, reason }).await?;
     answer(&edge, &id).await
 }
 
@@ -274,6 +274,6 @@ async fn resume(State(edge): State<Shared>, Text(id): Text, request: Request) ->
     let Why { reason } = body::json_or_nothing(&order.body)?;
     let reason = operate::optional_reason(reason)?;
     let Reading { reader, to, .. } = found(&edge, &id).await?;
-    operate::decide(&edge, order.actor, Decision::Resume { reader, to, reason }).await?;
+    operate::decide(&edge, order.by, Decision::Resume { reader, to, reason }).await?;
     answer(&edge, &id).await
 }

@@ -103,7 +103,7 @@ async fn begin(
         let attempt = tokio::task::spawn_blocking(move || start(&settings, name, role, address, own.as_ref(), &runtime)).await;
         match attempt {
             Ok(Ok((edge, service))) => {
-                let spans = exporter.map(|exporter| Arc::new(move |span| exporter.request(span)) as bff::Spans);
+                let spans = exporter.map(Exporter::spans);
                 let ends: Ends = match &edge.home {
                     Home::Away(_, live) => {
                         let live = live.clone();

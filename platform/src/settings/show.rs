@@ -94,8 +94,9 @@ fn open<'a>(setting: &Setting, value: &'a str) -> Cow<'a, str> {
     if !matches!(setting.form, Form::Secret(..)) || value == setting.default {
         return value.into();
     }
-    // The password of a URL ends at the last @ before the path.
-    let Some((scheme, rest)) = value.split_once("://") else { return "***".into() };
+    // Of what is no URL from its beginning nothing is shown; the password of one ends at the last @ before the path.
+    let is_scheme = |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+.-".contains(&byte));
+    let Some((scheme, rest)) = value.split_once("://").filter(|(scheme, _)| is_scheme(scheme)) else { return "***".into() };
     let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
     let path = path.split('?').next().unwrap_or_default();
     match authority.rsplit_once('@') {
@@ -147,6 +148,8 @@ mod tests {
             assert_eq!(open(database, value), shown);
         }
         assert_eq!(open(setting("broker_token"), "eyJh"), "***");
+        assert_eq!(open(setting("otlp_headers"), "authorization=Bearer s3cret"), "***");
+        assert_eq!(open(setting("otlp_headers"), "x=https://u:s3cret@h/"), "***", "a URL in it is no place to be shown");
         assert_eq!(open(setting("broker"), "pulsar://b:6650"), "pulsar://b:6650");
     }
 

@@ -4,6 +4,8 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use ureq::http::{HeaderName, HeaderValue};
+
 /// A value that may be left out: `none`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Maybe<T>(pub Option<T>);
@@ -153,10 +155,76 @@ impl FromStr for Address {
     type Err = String;
     fn from_str(text: &str) -> Result<Address, String> {
         let place = text.strip_prefix("http://").ok_or_else(|| format!("{text:?} does not begin with http://"))?;
-        if place.is_empty() || place.starts_with('/') || place.contains(|c: char| c.is_whitespace() || "?#\\".contains(c)) {
-            return Err(format!("{text:?} names no server"));
+        names_server(text, place).map(Address)
+    }
+}
+
+/// An address without the slash at its end, if there is a server in it.
+fn names_server(text: &str, place: &str) -> Result<String, String> {
+    if place.is_empty() || place.starts_with('/') || place.contains(|c: char| c.is_whitespace() || "?#\\".contains(c)) {
+        return Err(format!("{text:?} names no server"));
+    }
+    Ok(text.trim_end_matches('/').to_owned())
+}
+
+/// The address of a collector: as an [`Address`], or with `https://`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Collector(String);
+
+impl FromStr for Collector {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Collector, String> {
+        let place = ["http://", "https://"].iter().find_map(|scheme| text.strip_prefix(scheme));
+        let place = place.ok_or_else(|| format!("{text:?} does not begin with http:// or https://"))?;
+        if place.contains('@') {
+            return Err("a user or password does not belong into it: put what the collector wants to be shown into otlp_headers"
+                .to_owned());
         }
-        Ok(Address(text.trim_end_matches('/').to_owned()))
+        names_server(text, place).map(Collector)
+    }
+}
+
+impl fmt::Display for Collector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Headers of a request, as `OTEL_EXPORTER_OTLP_HEADERS` has them: `name=value`, several with commas between.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Headers(pub Vec<(HeaderName, HeaderValue)>);
+
+impl FromStr for Headers {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Headers, String> {
+        let header = |(pair, place): (&str, usize)| {
+            // What is wrong with a secret is told without it.
+            let (name, value) = pair.split_once('=').ok_or_else(|| format!("header {place} has no = in it"))?;
+            let name = HeaderName::from_bytes(name.trim().as_bytes()).map_err(|_| format!("header {place} has no name"))?;
+            let wrong = |_| format!("the value of {name} is no text of a header");
+            let mut value = HeaderValue::from_str(value.trim()).map_err(wrong)?;
+            value.set_sensitive(true);
+            Ok((name, value))
+        };
+        text.split(',').zip(1..).map(header).collect::<Result<Vec<_>, String>>().map(Headers)
+    }
+}
+
+impl fmt::Debug for Headers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.0.iter().map(|(name, _)| name)).finish()
+    }
+}
+
+/// A share: from 0, nothing, to 1, all.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Ratio(pub f64);
+
+impl FromStr for Ratio {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Ratio, String> {
+        let number = text.parse::<f64>().ok().filter(|number| (0.0..=1.0).contains(number));
+        number.map(Ratio).ok_or_else(|| format!("{text:?} is no share"))
     }
 }
 
@@ -242,5 +310,29 @@ mod tests {
             assert!(text.parse::<Address>().is_err(), "{text:?}");
         }
         assert_eq!("none".parse(), Ok(Maybe::<Address>(None)));
+    }
+
+    #[test]
+    fn a_collector_may_be_encrypted_and_its_headers_are_pairs_whose_values_nobody_is_told() {
+        assert_eq!("https://h/otlp/".parse::<Collector>().unwrap().to_string(), "https://h/otlp");
+        for text in ["", "h:1", "ftp://h", "https://", "https://u:p@h"] {
+            assert!(text.parse::<Collector>().is_err(), "{text:?}");
+        }
+        let headers = "authorization=Bearer a=b, X-Team = partners".parse::<Headers>().unwrap();
+        let pairs: Vec<_> = headers.0.iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap())).collect();
+        assert_eq!(pairs, [("authorization", "Bearer a=b"), ("x-team", "partners")]);
+        assert!(!format!("{headers:?}").contains("Bearer"));
+        for text in ["", "secret", "a b=secret", "=secret", "a=secret,", "a=secret\u{7}"] {
+            let error = text.parse::<Headers>().unwrap_err();
+            assert!(!error.contains("secret"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_share_is_from_nothing_to_all() {
+        assert_eq!(("0".parse(), "0.25".parse(), "1".parse()), (Ok(Ratio(0.0)), Ok(Ratio(0.25)), Ok(Ratio(1.0))));
+        for text in ["", "-0.1", "1.1", "10%", "NaN", "inf"] {
+            assert!(text.parse::<Ratio>().is_err(), "{text:?}");
+        }
     }
 }

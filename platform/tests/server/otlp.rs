@@ -4,41 +4,77 @@
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::process::Command;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::Value;
 
-use super::support::{Client, Folder, Server, alpes, ask, campaign, until};
+use super::sagas::late;
+use super::support::{Client, Folder, Server, alpes, ask, campaign, run, until};
 
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
 const CALLER: &str = "b7ad6b7169203331";
 
-/// A collector: takes OTLP over HTTP, as JSON, and keeps the spans, each with the name of its service.
+/// A collector: takes OTLP over HTTP, as JSON, and keeps the spans, each with the name of its service, and the last head.
 #[derive(Clone)]
 struct Collector {
     address: SocketAddr,
     spans: Arc<Mutex<Vec<(String, Value)>>>,
+    head: Arc<Mutex<String>>,
 }
 
 impl Collector {
     fn start() -> Collector {
+        Collector::over(|to, connection| to.take(connection))
+    }
+
+    /// One that speaks TLS, with a certificate for `localhost` of an authority of the test's own, `ours.crt` in the folder.
+    fn encrypted(folder: &Folder) -> Collector {
+        let at = |name: &str| folder.path().join(name);
+        let lines = [
+            "openssl req -x509 -newkey rsa:2048 -nodes -keyout ours.key -out ours.crt -days 2 -subj /CN=ours -batch",
+            "openssl req -x509 -newkey rsa:2048 -nodes -keyout other.key -out other.crt -days 2 -subj /CN=other -batch",
+            "openssl req -newkey rsa:2048 -nodes -keyout server.key -out server.csr -subj /CN=localhost -batch",
+            "echo subjectAltName=DNS:localhost >names",
+            "openssl x509 -req -in server.csr -CA ours.crt -CAkey ours.key -CAcreateserial -days 2 -extfile names -out server.crt",
+        ];
+        let made = Command::new("sh").args(["-ec", &lines.join("\n")]).current_dir(folder.path()).output().expect("a shell runs");
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        let certificate = CertificateDer::from_pem_file(at("server.crt")).expect("a certificate");
+        let key = PrivateKeyDer::from_pem_file(at("server.key")).expect("a key");
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+        let config = config.expect("TLS").with_no_client_auth().with_single_cert(vec![certificate], key).expect("they fit");
+        let config = Arc::new(config);
+        Collector::over(move |to, connection| {
+            let session = rustls::ServerConnection::new(config.clone()).expect("a session");
+            to.take(rustls::StreamOwned::new(session, connection));
+        })
+    }
+
+    fn over(take: impl Fn(&Collector, TcpStream) + Clone + Send + 'static) -> Collector {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let collector = Collector { address: listener.local_addr().expect("its address"), spans: Arc::default() };
+        let address = listener.local_addr().expect("its address");
+        let collector = Collector { address, spans: Arc::default(), head: Arc::default() };
         let to = collector.clone();
         std::thread::spawn(move || {
             for connection in listener.incoming() {
-                let (connection, to) = (connection.expect("a connection"), to.clone());
-                std::thread::spawn(move || to.take(connection));
+                let (connection, to, take) = (connection.expect("a connection"), to.clone(), take.clone());
+                std::thread::spawn(move || take(&to, connection));
             }
         });
         collector
     }
 
-    fn take(&self, mut connection: TcpStream) {
+    fn take(&self, mut connection: impl Read + Write) {
         let mut bytes = Vec::new();
         loop {
             while let Some((body, end)) = request(&bytes) {
+                let head = String::from_utf8_lossy(&bytes[..body]).into_owned();
+                *self.head.lock().unwrap_or_else(PoisonError::into_inner) = head;
                 self.keep(&bytes[body..end]);
                 bytes.drain(..end);
                 let answer = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}";
@@ -176,4 +212,85 @@ fn a_collector_that_is_not_there_is_told_once_and_holds_nobody_up() {
     let ended = server.stop();
     assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
     assert_eq!((ended.status.code(), ended.error.lines().count()), (Some(0), 1), "{}", ended.error);
+}
+
+#[test]
+fn an_encrypted_collector_is_shown_its_token_and_only_when_its_certificate_is_of_the_named_authority() {
+    let folder = Folder::new();
+    let collector = Collector::encrypted(&folder);
+    let url = format!("https://localhost:{}", collector.address.port());
+    let started = |root: &str| {
+        let mut command = alpes(&folder.data());
+        command.args(["--otlp", &url, "--otlp-root"]).arg(folder.path().join(root));
+        command.env("ALPES_OTLP_HEADERS", "authorization=Bearer s3cret,x-team=partners");
+        Server::listening(command, &folder)
+    };
+    let server = started("other.crt");
+    traced(server.address, "c-1", TRACE, "01");
+    until("it was tried", || server.error().contains("takes no traces").then_some(()));
+    let ended = server.stop();
+    assert!(ended.error.contains("certificate") && !ended.error.contains("s3cret"), "{}", ended.error);
+    assert_eq!(collector.spans().len(), 0, "whoever cannot say who it is gets nothing");
+
+    let server = started("ours.crt");
+    traced(server.address, "c-2", TRACE, "01");
+    until("the request is exported", || collector.named("POST /v1/campaigns"));
+    let head = collector.head.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    assert!(head.contains("authorization: Bearer s3cret\r\n") && head.contains("x-team: partners\r\n"), "{head}");
+    assert_eq!(server.stop().error, "");
+
+    let shown = run(folder.path(), &["config"], |command| {
+        command.env("ALPES_OTLP_HEADERS", "authorization=Bearer s3cret");
+    });
+    assert!(shown.status == Some(0) && shown.out.contains("otlp_headers") && !shown.out.contains("s3cret"), "{shown:?}");
+    let wrong = run(folder.path(), &["config"], |command| {
+        command.env("ALPES_OTLP_HEADERS", "s3cret");
+    });
+    assert!(
+        wrong.status == Some(2) && wrong.error.contains("ALPES_OTLP_HEADERS") && !wrong.error.contains("s3cret"),
+        "{wrong:?}"
+    );
+    let mut command = alpes(&folder.data());
+    command.args(["--otlp", &url, "--otlp-root"]).arg(folder.path().join("names"));
+    let ended = super::support::ended(command, &folder);
+    assert!(ended.error.contains("otlp_root") && ended.error.contains("no certificate"), "{}", ended.error);
+}
+
+#[test]
+fn of_traces_that_begin_here_a_share_is_exported_and_a_callers_own_decision_holds() {
+    let collector = Collector::start();
+    let folder = Folder::new();
+    let mut command = alpes(&folder.data());
+    command.args(["--otlp", &format!("http://{}", collector.address), "--otlp-ratio", "0"]);
+    let server = Server::listening(command, &folder);
+    assert_eq!(ask(server.address, "POST", "/v1/campaigns", &campaign("c-1", "b-1", &["p-1"])).status, 202);
+    let registered = || (ask(server.address, "GET", "/v1/campaigns/c-1", "").body["status"] == "active").then_some(());
+    until("it is registered", registered);
+    traced(server.address, "c-2", TRACE, "01");
+    until("the last message is exported", || collector.named("campaign.activated.v1"));
+    assert_eq!(server.stop().error, "");
+    let traces: Vec<Value> = collector.spans().into_iter().map(|(_, span)| span["traceId"].clone()).collect();
+    assert!(traces.iter().all(|trace| trace == TRACE), "{traces:?}");
+}
+
+#[test]
+fn what_follows_from_an_operators_decision_belongs_to_its_request() {
+    let collector = Collector::start();
+    let (folder, id) = late();
+    let mut command = alpes(&folder.data());
+    command.args(["--otlp", &format!("http://{}", collector.address)]);
+    let server = Server::listening(command, &folder);
+    let mut client = Client::open(server.address).expect("the server listens");
+    let retried = client.ask(
+        "POST",
+        &format!("/v1/sagas/{id}/retry"),
+        &format!("traceparent: 00-{TRACE}-{CALLER}-01\r\n"),
+        r#"{"reason": "the context is back"}"#,
+    );
+    assert_eq!(retried.expect("an answer").status, 200);
+    let (_, asked) = until("the request is exported", || collector.named("POST /v1/sagas/{id}/retry"));
+    let (_, sent) = until("the command is exported", || collector.named("campaign.activate.v1"));
+    let (_, answered) = until("its answer is exported", || collector.named("saga.answered.v1"));
+    assert_eq!((&sent["traceId"], &sent["parentSpanId"]), (&TRACE.into(), &asked["spanId"]));
+    assert_eq!((&answered["traceId"], &answered["parentSpanId"]), (&TRACE.into(), &sent["spanId"]));
 }

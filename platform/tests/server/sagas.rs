@@ -137,7 +137,7 @@ fn stand(folder: &Folder, id: &str, stands: &str) {
 }
 
 /// A store with a saga that stands in its last row and has passed its deadline, and the id of that saga.
-fn late() -> (Folder, String) {
+pub fn late() -> (Folder, String) {
     let folder = Folder::new();
     let server = Server::start(&folder);
     let registered = register(&server, "c-1", &["p-1", "p-2"]);

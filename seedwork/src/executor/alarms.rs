@@ -11,15 +11,15 @@ use crate::message::{Envelope, Packet};
 use crate::saga::engine::{self, Input, Phase, Progress, Run, Shape, Stage};
 use crate::store::Partition;
 
-/// What moves a saga without a message: an alarm, an operator.
-pub(super) fn own_cause(saga: &Arc<str>, now: i64) -> Packet {
+/// What moves a saga without a message: an alarm, or an operator, whose request may belong to a trace.
+pub(super) fn own_cause(saga: &Arc<str>, trace: Option<Arc<str>>, now: i64) -> Packet {
     let envelope = Envelope {
         id: format!("alarm/{saga}").into(),
         source: "alarm".into(),
         kind: "alarm".into(),
         key: saga.clone(),
         time: now,
-        trace: None,
+        trace,
         correlation: saga.clone(),
         causation: Some(saga.clone()),
         actor: "system".into(),

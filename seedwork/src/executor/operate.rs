@@ -23,6 +23,8 @@ pub use streams::Reading;
 pub struct Operation {
     /// Who decides.
     pub actor: Arc<str>,
+    /// The W3C trace context in which it was asked: what follows from the decision belongs to it.
+    pub trace: Option<Arc<str>>,
     /// What.
     pub decision: Decision,
 }

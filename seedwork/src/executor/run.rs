@@ -210,7 +210,7 @@ impl Executor {
     }
 
     fn alarm_input(&mut self, alarm: &alarms::Alarm, received: i64, seed: u64, partition: usize, batch: &mut Batch) -> bool {
-        let packet = Arc::new(alarms::own_cause(&alarm.saga, received));
+        let packet = Arc::new(alarms::own_cause(&alarm.saga, None, received));
         let moved = self.with_work(partition, &packet, received, seed, |work| work.move_saga(&alarm.saga, alarm.input.clone()));
         match moved {
             Ok((Verdict::Done, changes)) => self.apply(changes, partition, &packet, received, batch),

@@ -1,7 +1,5 @@
 //! Dead letters decided on in bulk: those that a dry run listed, wherever their partitions are held.
 
-use std::sync::Arc;
-
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
@@ -16,7 +14,7 @@ use super::{BULK_MAX, Changed, Done, Filter, Seen, Verb, decision, held, place};
 use crate::answer::{document, json, written};
 use crate::away::{AGAIN, Asked, ask_holder, is_sent_on};
 use crate::body;
-use crate::operate;
+use crate::operate::{self, By};
 use crate::problem::Problem;
 use crate::submit::FIRST_MAX;
 use crate::{Edge, Shared};
@@ -59,7 +57,7 @@ pub(super) async fn bulk(State(edge): State<Shared>, request: Request, verb: Ver
         (Some(filter), None, true) => dry(&edge, filter).await,
         (None, Some(letters), false) => {
             let reason = operate::optional_reason(reason)?;
-            act(&edge, &parts, order.actor, verb, &letters, reason).await
+            act(&edge, &parts, order.by, verb, &letters, reason).await
         }
         (Some(_), None, false) => Err(wrong("a filter is for a dry run: send it with dry_run, then its letters", "dry_run")),
         (None, Some(_), true) => Err(wrong("a dry run looks by a filter: send that, or leave dry_run out", "dry_run")),
@@ -86,14 +84,7 @@ async fn dry(edge: &Edge, filter: Filter) -> Result<Response, Problem> {
     Ok(json(StatusCode::OK, body.await?))
 }
 
-async fn act(
-    edge: &Edge,
-    parts: &Parts,
-    actor: Arc<str>,
-    verb: Verb,
-    seen: &[Seen],
-    reason: Option<String>,
-) -> Result<Response, Problem> {
+async fn act(edge: &Edge, parts: &Parts, by: By, verb: Verb, seen: &[Seen], reason: Option<String>) -> Result<Response, Problem> {
     if seen.is_empty() || seen.len() > BULK_MAX {
         let why = format!("1 to {BULK_MAX} letters are decided on at a time");
         return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "bulk-invalid", why).at("letters"));
@@ -112,7 +103,7 @@ async fn act(
         }
     }
     let until = edge.ids.monotonic() + FIRST_MAX;
-    let deciding = Deciding { edge, parts, actor, verb, reason };
+    let deciding = Deciding { edge, parts, by, verb, reason };
     let mut all = Done::default();
     loop {
         let mut moving = Vec::new();
@@ -153,7 +144,7 @@ enum Became {
 struct Deciding<'a> {
     edge: &'a Edge,
     parts: &'a Parts,
-    actor: Arc<str>,
+    by: By,
     verb: Verb,
     reason: Option<String>,
 }
@@ -167,7 +158,7 @@ impl Deciding<'_> {
             return Ok(left("unknown", "there is no such partition"));
         }
         let not_known = || left("unavailable", "whether this was done is not known: look, and ask again");
-        match operate::decide(self.edge, self.actor.clone(), decision).await {
+        match operate::decide(self.edge, self.by.clone(), decision).await {
             Ok(Decided::Letters { done, changed }) => {
                 let id = |number: u64| letter_id(partition, number);
                 let changed = changed.into_iter().map(|(number, refusal)| Changed {

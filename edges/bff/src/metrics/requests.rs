@@ -61,7 +61,7 @@ impl Requests {
 /// Counts a request, tells it to the log (target `http`) when that is wanted, and to whoever exports traces. Then each has a trace, its own or a new one, which goes
 /// with whatever it causes.
 pub(crate) async fn counted(State(edge): State<Shared>, mut request: Request, next: Next) -> Response {
-    let span = edge.spans.as_ref().and_then(|_| spans::begin(&mut request, &edge.ids));
+    let span = edge.spans.as_ref().and_then(|spans| spans::begin(&mut request, &edge.ids, spans));
     let told = tracing::enabled!(target: "http", tracing::Level::INFO).then(|| {
         let trace = request.headers().get(TRACEPARENT).and_then(trace).unwrap_or_else(|| edge.ids.trace().into());
         if let Ok(value) = HeaderValue::from_str(&trace) {
@@ -78,7 +78,7 @@ pub(crate) async fn counted(State(edge): State<Shared>, mut request: Request, ne
     let status = response.status().as_u16();
     edge.requests.count(route, method.as_str(), status, took);
     if let (Some(spans), Some(span)) = (&edge.spans, span) {
-        spans(RequestSpan { route: route.to_owned(), status, ended: edge.ids.now(), ..span });
+        spans.take(RequestSpan { route: route.to_owned(), status, ended: edge.ids.now(), ..span });
     }
     if let Some((trace, path)) = told {
         let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);

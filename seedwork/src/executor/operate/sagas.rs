@@ -23,7 +23,7 @@ impl Executor {
         else {
             return Step::Answer(Ok(Decided::Saga(Vec::new())));
         };
-        let packet = Arc::new(own_cause(saga, received));
+        let packet = Arc::new(own_cause(saga, operation.trace.clone(), received));
         let ran = self.with_work(partition, &packet, received, seed, |work| {
             let live = work.saga(saga)?;
             work.move_saga(saga, input(operation, &live)?)
