@@ -117,11 +117,14 @@ pub fn state<A: Aggregate>(read: &(impl Read + ?Sized), context: &str, id: &str)
     rows.first().map(|row| stored::<A>(row)).transpose()
 }
 
+/// A saga's record, and its log.
+pub type Told = (SagaRecord, Vec<LogLine>);
+
 /// A saga and its whole log, oldest line first; its record's own `log` is empty then. Its version is another after each commit that moved it.
 ///
 /// # Errors
 /// As [`Read::select`], or when the stored record cannot be read.
-pub fn saga(read: &(impl Read + ?Sized), id: &str) -> Result<Option<Versioned<(SagaRecord, Vec<LogLine>)>>, String> {
+pub fn saga(read: &(impl Read + ?Sized), id: &str) -> Result<Option<Versioned<Told>>, String> {
     let broken = |error: serde_json::Error| format!("saga {id:?} cannot be read: {error}");
     let rows = read.select("SELECT version, body FROM saga WHERE id = $1", &[id.into()])?;
     let Some([version, body]) = rows.first().map(Vec::as_slice) else { return Ok(None) };

@@ -112,7 +112,7 @@ fn every_query_is_understood(read: &dyn Read, origins: &[Partition], count: usiz
     assert_eq!((found[0].len(), found[1].len(), found[3].len(), found[5].len()), (count + 1, 0, 0, count));
     let of_one = Sagas { key: Some("poor".into()), newest_first: true, ..Sagas::default() };
     let (id, record) = sagas(read, &of_one, None, 10).unwrap().items.remove(0);
-    let (_, log) = view::saga(read, &id).unwrap().unwrap();
+    let (_, log) = view::saga(read, &id).unwrap().unwrap().value;
     assert!(!story::story(read, &id, &record, &log).unwrap().messages.is_empty());
 
     let all = streams::streams(read).unwrap();

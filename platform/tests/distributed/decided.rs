@@ -69,6 +69,43 @@ fn a_subscription_is_paused_and_resumed_at_whichever_replica_is_asked() {
 }
 
 #[test]
+fn a_saga_is_followed_at_the_bff_and_at_every_replica_whether_or_not_it_holds_it() {
+    let Some(mut stack) = Stack::find() else { return };
+    // Without partner and tracking the saga stands.
+    for service in ["campaign", "bff"] {
+        stack.start(service);
+    }
+    stack.start_replica("campaign", "campaign-2", 0);
+    shared(&stack, ["campaign", "campaign-2"]);
+    assert_eq!(stack.post("/v1/campaigns", 0, &campaign("c-0", "b-1", 1)).status, 202);
+    let path = until("its saga runs", || {
+        let told = stack.get("/v1/sagas?context=campaign&key=c-0");
+        Some(format!("/v1/sagas/{}", told.json["items"][0]["id"].as_str()?))
+    });
+    let names = ["campaign", "campaign-2", "bff"];
+    let (seen, tag) = stack.changed_at("bff", &path, "\"0\"", 0);
+    assert_eq!((seen.status, &seen.json["status"]), (200, &json!("running")), "{seen:?}");
+    for name in names {
+        assert_eq!(stack.changed_at(name, &path, &tag, 1).0.status, 304, "{name}");
+    }
+    let follow = |name: &str| {
+        until(&format!("it has moved, says {name}"), || {
+            let (told, _) = stack.changed_at(name, &path, &tag, 20);
+            (told.status != 304).then_some(told)
+        })
+    };
+    std::thread::scope(|scope| {
+        let follows = names.map(|name| scope.spawn(move || follow(name)));
+        let abort = stack.decide_at("bff", "Ana", &format!("{path}/abort"), &json!({"reason": "the brand has changed its mind"}));
+        assert_eq!(abort.status, 200, "{abort:?}");
+        for (name, told) in names.into_iter().zip(follows) {
+            let told = told.join().expect("it is told");
+            assert_eq!((told.status, &told.json["status"]), (200, &json!("undoing")), "{name}: {told:?}");
+        }
+    });
+}
+
+#[test]
 fn a_saga_is_aborted_and_a_stream_sent_again_at_whichever_replica_is_asked() {
     let Some(mut stack) = Stack::find() else { return };
     // Without partner and tracking the sagas stand.

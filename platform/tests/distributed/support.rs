@@ -241,6 +241,15 @@ impl Stack {
         answer(self.agent.get(format!("{}{path}", self.url(name))).header("alpes-sent-on", "1").call())
     }
 
+    /// Asks a process for what is known in a version, and lets it wait for another: the answer, and its version.
+    pub fn changed_at(&self, name: &str, path: &str, known: &str, wait: u32) -> (Answer, String) {
+        let request = self.agent.get(format!("{}{path}", self.url(name)));
+        let told = request.header("if-none-match", known).header("prefer", format!("wait={wait}")).call();
+        let tag = told.as_ref().ok().and_then(|told| told.headers().get("etag")?.to_str().ok());
+        let tag = tag.unwrap_or_default().to_owned();
+        (answer(told), tag)
+    }
+
     /// The body of an answer that does not end by itself.
     pub fn stream(&self, name: &str, path: &str, last: Option<&str>) -> Result<ureq::Body, Answer> {
         let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
