@@ -1,5 +1,6 @@
 //! Whole stories over PostgreSQL and Apache Pulsar, a process for each service: over HTTP, on real servers.
 
+mod broken_off;
 mod decided;
 mod killed;
 mod measured;

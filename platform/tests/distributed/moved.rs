@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Child;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use rusqlite::Connection;
 use serde_json::{Value, json};
@@ -9,8 +10,8 @@ use serde_json::{Value, json};
 use crate::support::{Stack, bare, campaign, listening, until};
 
 /// A server over a file, and its data directory; both are gone when it goes.
-struct Embedded {
-    data: PathBuf,
+pub struct Embedded {
+    pub data: PathBuf,
     process: Option<Child>,
     url: String,
     agent: ureq::Agent,
@@ -18,28 +19,30 @@ struct Embedded {
 
 impl Embedded {
     fn new() -> Embedded {
-        let data = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("alpes-moved-{}", std::process::id()));
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let data = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("alpes-moved-{}-{number}", std::process::id()));
         let agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
         let mut server = Embedded { data, process: None, url: String::new(), agent };
         server.start();
         server
     }
 
-    fn start(&mut self) {
+    pub fn start(&mut self) {
         let mut command = bare();
         command.args(["serve", "--port", "0", "--data"]).arg(&self.data);
         let (process, url) = listening(command);
         (self.process, self.url) = (Some(process), url);
     }
 
-    fn stop(&mut self) {
+    pub fn stop(&mut self) {
         let mut process = self.process.take().expect("it runs");
         let sent = std::process::Command::new("kill").args(["-TERM", &process.id().to_string()]).status().expect("kill runs");
         assert!(sent.success() && process.wait().expect("it ends").success());
     }
 
     #[track_caller]
-    fn post(&self, path: &str, wait: u32, body: &Value) -> Value {
+    pub fn post(&self, path: &str, wait: u32, body: &Value) -> Value {
         let request = self.agent.post(format!("{}{path}", self.url)).content_type("application/json");
         let mut told = request.header("prefer", format!("wait={wait}")).send(body.to_string()).expect("it answers");
         let text = told.body_mut().read_to_string().expect("an answer");
@@ -55,7 +58,7 @@ impl Embedded {
 
     /// Changes the store of a server that is stopped.
     #[track_caller]
-    fn change(&self, sql: &str, rows: usize) {
+    pub fn change(&self, sql: &str, rows: usize) {
         let store = Connection::open(self.data.join("alpes.db")).expect("the store opens");
         assert_eq!(store.execute(sql, []).expect("it can be changed"), rows, "{sql}");
     }
@@ -73,7 +76,7 @@ impl Drop for Embedded {
 
 /// A server in which one campaign is registered; a second is stuck, for the command of its pivot was broken on its way and is a dead
 /// letter; of a third that command waits to be tried again a while from now; and a fourth has only begun.
-fn under_way() -> Embedded {
+pub fn under_way() -> Embedded {
     let mut server = Embedded::new();
     server.post("/v1/campaigns", 30, &campaign("c-done", "b-1", 2));
     let why = json!({"reason": "to break what it reads"});
