@@ -9,7 +9,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};
 use axum::http::{HeaderMap, Request, StatusCode};
-use bff::{Bff, Find, Here, Home, Moves, Replicas, Stream};
+use bff::{Bff, Door, Find, Here, Home, Moves, Replicas, Stream};
 use hyper::body::Body as _;
 use seedwork::Context;
 use seedwork::broker::Embedded;
@@ -135,8 +135,17 @@ impl Edge {
         Edge { router: bff.router(), owner, stream, moves, thread: Some(thread), folder, skipped }
     }
 
+    /// The same behind another door.
+    pub fn behind(&self, door: Arc<dyn Door>) -> Router {
+        self.served(door, None, None)
+    }
+
     /// The same as one of several replicas of a context's service, which holds the first of so many partitions.
     pub fn replica(&self, context: &'static str, partitions: u16, find: Find) -> Router {
+        self.served(Arc::new(self.owner.clone()), Some(context), Some(Replicas::new(partitions, find)))
+    }
+
+    fn served(&self, door: Arc<dyn Door>, only: Option<&'static str>, replicas: Option<Replicas>) -> Router {
         let here = Here {
             owner: self.owner.clone(),
             read: Arc::new(Readers::new(&self.folder.join("store.db"))),
@@ -144,10 +153,10 @@ impl Edge {
             stream: None,
             moves: self.moves.clone(),
             files: Vec::new(),
-            only: Some(context),
-            replicas: Some(Replicas::new(partitions, find)),
+            only,
+            replicas,
         };
-        let (door, clock) = (Arc::new(self.owner.clone()), Box::new(SystemClock::default()));
+        let clock = Box::new(SystemClock::default());
         Bff { door, home: Home::Here(here), clock, chance: Chance::seeded(4), campaigns: campaign::Settings::default() }.router()
     }
 

@@ -2,17 +2,23 @@
 #![expect(clippy::disallowed_methods, reason = "the clock asked is the paused one of the test's own runtime")]
 
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::sync::{Arc, Mutex};
 use std::task::{Context as Polled, Poll};
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
+use axum::http::Request;
+use bff::Door;
+use seedwork::executor::Ask;
+use seedwork::executor::owner::Busy;
 use seedwork::{Context, Result, UnitOfWork};
 use serde_json::json;
+use tower::ServiceExt;
 use wire::campaign_v1::Campaign;
 
-use crate::harness::{Edge, campaign};
+use crate::harness::{Edge, answer, campaign};
 
 #[tokio::test]
 async fn a_command_that_breaks_its_handler_is_kept_and_can_be_asked_after() {
@@ -91,6 +97,65 @@ async fn bodies_that_do_not_come_take_up_a_bounded_room_and_not_for_ever() {
     }
     let again = never(edge.clone()).await;
     assert_eq!(again.status, 408, "the places are free again");
+}
+
+/// A door with no room behind it.
+struct Full;
+
+impl Door for Full {
+    fn has_room(&self) -> bool {
+        false
+    }
+    fn ask(&self, _: Ask) -> std::result::Result<(), Busy> {
+        Err(Busy)
+    }
+    fn durable(&self, _: &str) -> bool {
+        false
+    }
+    fn answer_to(&self) -> Arc<str> {
+        "nobody".into()
+    }
+}
+
+/// A body that tells when somebody looks at it.
+struct Watched(Arc<AtomicBool>);
+
+impl hyper::body::Body for Watched {
+    type Data = Bytes;
+    type Error = std::convert::Infallible;
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _: &mut Polled<'_>,
+    ) -> Poll<Option<std::result::Result<hyper::body::Frame<Bytes>, Self::Error>>> {
+        self.0.store(true, Ordering::Relaxed);
+        Poll::Ready(None)
+    }
+}
+
+#[tokio::test]
+async fn where_there_is_no_room_every_command_and_decision_is_turned_away_before_its_body_is_read() {
+    let edge = Edge::start();
+    let router = edge.behind(Arc::new(Full));
+    for path in [
+        "/v1/campaigns",
+        "/v1/campaigns/c-1/cancel",
+        "/v1/enrolments",
+        "/v1/events",
+        "/v1/blocks",
+        "/v1/sagas/c-1~1/retry",
+        "/v1/dead-letters/replay",
+        "/campana-comando",
+        "/registrar-campaign",
+        "/registrar-partner",
+        "/registrar-evento",
+    ] {
+        let read = Arc::new(AtomicBool::new(false));
+        let request = Request::post(path).header("content-type", "application/json").body(Body::new(Watched(read.clone())));
+        let told = answer(router.clone().oneshot(request.unwrap()).await.unwrap()).await;
+        assert_eq!((told.status.as_u16(), &told.json["code"]), (503, &json!("busy")), "{path}: {}", told.text);
+        assert!(told.headers.contains_key("retry-after"), "{path}: {:?}", told.headers);
+        assert!(!read.load(Ordering::Relaxed), "{path}: its body was read");
+    }
 }
 
 #[tokio::test]
