@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::sync::{Arc, Mutex, mpsc};
 
@@ -16,22 +17,25 @@ use serde_json::json;
 use crate::moved::{Embedded, under_way};
 use crate::support::{Stack, campaign, free_port};
 
-/// Where what is sent to PostgreSQL ends.
+/// Where what is sent to PostgreSQL ends: while the rows of a context are written, which is the first, the second or the third.
 #[derive(Clone, Copy)]
 enum End {
-    /// After so many bytes.
-    After(usize),
-    /// When the server has carried out the COMMIT of a context's rows: its answer does not come back.
-    Committed,
+    /// After so many bytes of them.
+    After(usize, usize),
+    /// When the server has carried out their COMMIT: its answer does not come back.
+    Committed(usize),
 }
 
 /// What stands between a move and PostgreSQL.
 #[derive(Default)]
 struct State {
     end: Option<(End, mpsc::Sender<()>)>,
-    /// A context's rows are being written.
-    copies: bool,
+    /// Contexts whose rows were begun to be written; of the last of them, what was sent, and whether its COMMIT was.
+    begun: usize,
+    sent: usize,
     commits: bool,
+    /// Bytes of each context that was committed.
+    sizes: Vec<usize>,
     open: Vec<TcpStream>,
 }
 
@@ -65,30 +69,30 @@ fn carry(mut from: TcpStream, mut into: TcpStream, gate: &Gate, asks: bool) {
         let has = |text: &[u8]| bytes.windows(text.len()).any(|window| window == text);
         let mut state = gate.lock().expect("no thread panics");
         if asks && has(b"LOCK TABLE head") {
-            (state.copies, state.commits) = (true, false);
+            (state.begun, state.sent, state.commits) = (state.begun + 1, 0, false);
         }
-        if asks && state.copies && has(b"COMMIT\0") {
+        if asks && state.begun > 0 && !state.commits && has(b"COMMIT\0") {
             state.commits = true;
+            let size = state.sent;
+            state.sizes.push(size);
         }
+        let (begun, sent, commits) = (state.begun, state.sent, state.commits);
         let mut pass = read;
-        match &mut state.end {
-            Some((End::After(left), ended)) if asks => {
-                pass = pass.min(*left);
-                *left -= pass;
-                if *left == 0 {
+        match &state.end {
+            Some((End::After(context, bytes), ended)) if asks && begun == *context => {
+                pass = pass.min(bytes.saturating_sub(sent));
+                if sent + pass >= *bytes {
                     let _told = ended.send(());
                 }
             }
-            Some((End::Committed, _)) if !asks && read > 0 => {
-                if let State { commits: true, end: Some((_, ended)), .. } = &*state {
-                    let _told = ended.send(());
-                    pass = 0;
-                }
+            Some((End::Committed(context), ended)) if !asks && begun == *context && commits && read > 0 => {
+                let _told = ended.send(());
+                pass = 0;
             }
             _ => {}
         }
-        if !asks && state.commits && !matches!(state.end, Some((End::Committed, _))) {
-            (state.copies, state.commits) = (false, false);
+        if asks {
+            state.sent += pass;
         }
         drop(state);
         if read == 0 || into.write_all(&buffer[..pass]).is_err() {
@@ -98,35 +102,37 @@ fn carry(mut from: TcpStream, mut into: TcpStream, gate: &Gate, asks: bool) {
     let _closed = into.shutdown(Shutdown::Both);
 }
 
-/// Starts a move and kills it where it ends: whether that was while it wrote a context's rows. None: it was over before.
-fn killed(moving: &impl Fn() -> Command, gate: &Gate, end: &End) -> Option<bool> {
+/// Starts a move and kills it where it ends.
+fn kill(moving: &impl Fn() -> Command, gate: &Gate, end: End) {
     for _ in 0..5 {
         let (sender, ended) = mpsc::channel();
-        {
-            let mut state = gate.lock().expect("no thread panics");
-            (state.end, state.copies, state.commits) = (Some((*end, sender)), false, false);
-        }
+        open(gate, Some((end, sender)));
         let mut child = moving().stdout(Stdio::null()).spawn().expect("the binary starts");
-        let (hit, well) = loop {
+        let hit = loop {
             if ended.recv_timeout(std::time::Duration::from_millis(20)).is_ok() {
-                break (true, false);
+                break true;
             }
             if let Some(status) = child.try_wait().expect("it can be waited for") {
-                break (false, status.success());
+                assert!(!status.success(), "it was over before it was killed");
+                break false;
             }
         };
         let _gone = child.kill();
         child.wait().expect("it ends");
-        let mut state = gate.lock().expect("no thread panics");
-        state.end = None;
-        // What is left of it ends too, and the server notices.
-        state.open.drain(..).for_each(|stream| drop(stream.shutdown(Shutdown::Both)));
-        if hit || well {
-            return hit.then_some(state.copies);
+        open(gate, None);
+        if hit {
+            return;
         }
         // A busy broker has not answered in time: it has said so, and is asked again.
     }
     panic!("it does not come so far: see what it says");
+}
+
+/// From now on it ends there, and nothing is left of what was before: the server notices.
+fn open(gate: &Gate, end: Option<(End, mpsc::Sender<()>)>) {
+    let mut state = gate.lock().expect("no thread panics");
+    state.open.drain(..).for_each(|stream| drop(stream.shutdown(Shutdown::Both)));
+    *state = State { end, ..State::default() };
 }
 
 /// Runs a move to its end, again when a busy broker has not answered in time.
@@ -185,14 +191,16 @@ fn rows(stack: &Stack, context: &str) -> BTreeMap<String, Vec<String>> {
     all.into_iter().map(|(table, sql)| (table, texts(&sql))).collect()
 }
 
-/// How many rows of the log are there, and whether the move that brought them is remembered; none while there are no tables.
+/// How many rows a context's database has, and whether the move that brought them is remembered; none while there are no tables.
 fn arrived(stack: &Stack, context: &str) -> (i64, i64) {
     let reads = Readers::new(&stack.database(context)).expect("the URL can be read");
     let one = |sql: &str| reads.select(sql, &[]).expect("the database answers")[0][0].integer().unwrap_or_default();
     if one("SELECT count(*) FROM pg_class WHERE relname IN ('log', 'meta')") < 2 {
         return (0, 0);
     }
-    (one("SELECT count(*) FROM log"), one("SELECT count(*) FROM meta WHERE key = 'moved'"))
+    let tables = ["head", "destination", "mark", "log", "saga", "start", "saga_log", "command", "waiting", "operation"];
+    let rows = tables.iter().map(|table| one(&format!("SELECT count(*) FROM {table}"))).sum();
+    (rows, one("SELECT count(*) FROM meta WHERE key = 'moved'"))
 }
 
 /// A stopped server with some of everything: done, stuck, waiting for a while yet; and enough to be killed in the middle.
@@ -201,7 +209,7 @@ fn source() -> Embedded {
     server.change("UPDATE waiting SET due = due + 3600000000 WHERE dead = 0", 1);
     server.start();
     server.post("/v1/subscriptions/partner:0:partner.commands/resume", 0, &json!({}));
-    for number in 0..40 {
+    for number in 0..100 {
         server.post("/v1/campaigns", 30, &campaign(&format!("c-{number}"), &format!("b-{}", number % 5), 3));
     }
     server.stop();
@@ -211,54 +219,55 @@ fn source() -> Embedded {
 #[test]
 fn a_move_that_is_killed_while_it_copies_is_run_again_and_carries_everything_once() {
     let port = free_port();
-    let Some(stack) = Stack::find() else { return };
+    let (Some(stack), Some(other)) = (Stack::find(), Stack::find()) else { return };
     let gate = gate(port, stack.server_ports()[0]);
-    let stack = stack.between(Some(port), None);
+    let [stack, other] = [stack, other].map(|stack| stack.between(Some(port), None));
     let server = source();
-    let data = server.data.to_str().expect("UTF-8").to_owned();
-    let to = stack.database("{context}");
-    let moving = || stack.alpes(&["move", "--from", &data, "--to", &to]);
     let seed = Chance::from_system().expect("there is chance").bits();
     let mut chance = Chance::seeded(seed);
 
-    // All or nothing, wherever it is killed.
+    // A copy of the directory, moved elsewhere in one go: how much is sent, and what has to be there at the end.
+    let copy = server.data.join("copy");
+    std::fs::create_dir(&copy).expect("a directory for the copy");
+    for file in std::fs::read_dir(&server.data).expect("it can be listed").flatten().map(|entry| entry.path()) {
+        let name = file.file_name().expect("a name").to_owned();
+        if name.to_str().is_some_and(|name| name.starts_with("alpes.db")) {
+            std::fs::copy(&file, copy.join(name)).expect("it can be copied");
+        }
+    }
+    let moving = |stack: &Stack, from: &Path| {
+        stack.alpes(&["move", "--from", from.to_str().expect("UTF-8"), "--to", &stack.database("{context}")])
+    };
+    let at_once = ends(|| moving(&other, &copy));
+    assert!(at_once.status.success(), "{at_once:?}");
+    let sizes = gate.lock().expect("no thread panics").sizes.clone();
+    assert_eq!(sizes.len(), 3, "a COMMIT for each context: {sizes:?}");
+
+    let moving = || moving(&stack, &server.data);
     let whole = |contexts: &[&str]| {
         for context in bff::CONTEXTS {
-            let (log, moved) = arrived(&stack, context);
-            assert_eq!(
-                (log > 0, moved),
-                (contexts.contains(&context), i64::from(contexts.contains(&context))),
-                "{context}, seed {seed}"
-            );
+            let (rows, moved) = arrived(&stack, context);
+            let whole = contexts.contains(&context);
+            assert_eq!((rows > 0, moved), (whole, i64::from(whole)), "all or nothing: {context}, seed {seed}");
         }
     };
-    let in_the_middle = |chance: &mut Chance, times: u32, contexts: &[&str]| {
-        let (mut hit, mut bytes) = (0, 0);
-        while hit < times {
-            bytes += 8_000 + usize::try_from(chance.below(12_000)).expect("it is small");
-            let copies = killed(&moving, &gate, &End::After(bytes));
-            hit += u32::from(copies.unwrap_or_else(|| panic!("it was over before {bytes} bytes, seed {seed}")));
-            whole(contexts);
+    for (place, times) in [(0, 5), (1, 3), (2, 2)] {
+        let (before, _) = bff::CONTEXTS.split_at(place);
+        // One kill in each part of what is sent, the last of them shortly before the end.
+        let share = sizes[place] / times;
+        for part in 0..times {
+            let bytes = part * share + usize::try_from(chance.below(share as u64)).expect("it is small");
+            kill(&moving, &gate, End::After(place + 1, bytes));
+            whole(before);
         }
-    };
-    in_the_middle(&mut chance, 4, &[]);
-    // What is committed and was not heard of is there, and is not brought a second time.
-    let [first, second, _] = bff::CONTEXTS;
-    assert_eq!(killed(&moving, &gate, &End::Committed), Some(true));
-    whole(&[first]);
-    in_the_middle(&mut chance, 3, &[first]);
-    assert_eq!(killed(&moving, &gate, &End::Committed), Some(true));
-    whole(&[first, second]);
+        // What is committed and was not heard of is there, and is not brought a second time.
+        kill(&moving, &gate, End::Committed(place + 1));
+        whole(&bff::CONTEXTS[..=place]);
+    }
     let ended = ends(moving);
     let told = String::from_utf8_lossy(&ended.stdout).into_owned();
-    assert!(ended.status.success() && told.matches("was there already").count() == 2, "{ended:?}, seed {seed}");
-    whole(&bff::CONTEXTS);
+    assert!(ended.status.success() && told.matches("was there already").count() == 3, "{ended:?}, seed {seed}");
 
-    // The same directory, moved elsewhere in one go.
-    let Some(other) = Stack::find() else { return };
-    std::fs::remove_file(server.data.join("moved")).expect("the mark of the move");
-    let at_once = ends(|| other.alpes(&["move", "--from", &data, "--to", &other.database("{context}")]));
-    assert!(at_once.status.success(), "{at_once:?}");
     for context in bff::CONTEXTS {
         let (broken_off, at_once) = (rows(&stack, context), rows(&other, context));
         assert_eq!(broken_off.keys().collect::<Vec<_>>(), at_once.keys().collect::<Vec<_>>(), "{context}");
@@ -266,5 +275,6 @@ fn a_move_that_is_killed_while_it_copies_is_run_again_and_carries_everything_onc
             assert_eq!(&broken_off[table], rows, "{context}, {table}, seed {seed}");
         }
     }
-    assert!(rows(&other, first)["waiting"].len() >= 2 && rows(&other, first)["saga"].len() > 40, "there was something to carry");
+    let campaign = rows(&other, "campaign");
+    assert!(campaign["waiting"].len() >= 2 && campaign["saga"].len() > 100, "there was something to carry");
 }
