@@ -9,10 +9,12 @@ use crate::store::{Destination, LogRow, Partition, Place, Place0, Route, Store, 
 
 pub mod contract;
 pub mod embedded;
+pub mod loopback;
 #[cfg(feature = "distributed")]
 pub mod pulsar;
 
 pub use embedded::Embedded;
+pub use loopback::Loopback;
 
 /// Who hears what: a partition of a context that reads a destination.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -31,7 +33,8 @@ pub enum Heard {
     /// A message of a subscription that is no row of a stream of ours: an edge or a foreign client sent it. Its number is of the same
     /// count as [`Heard::Message`]'s.
     Foreign(Subscription, u64, Foreign),
-    /// Every row sent on this route up to this place is safe with the broker.
+    /// Every row sent on this route up to this place is safe with the broker. A reader's mark that the sender's own store holds says the
+    /// same.
     Receipt(Route, Place),
     /// A send on this route failed or timed out; it may have arrived all the same.
     Failed(Route),
@@ -84,11 +87,22 @@ pub trait Broker: Send {
     /// When the store cannot be read.
     fn subscribe(&mut self, subscription: &Subscription, marks: &[(Route, Place)], store: &mut dyn Store) -> StoreResult<()>;
 
+    /// Both ends of a route are held by this process now, and its reader has taken everything up to `mark`: told when the sender's
+    /// partition was taken, for a broker that hands such rows on by itself.
+    fn joined(&mut self, route: &Route, mark: Place0) {
+        let _ = (route, mark);
+    }
+
     /// No longer hears.
     fn unsubscribe(&mut self, subscription: &Subscription);
 
     /// Sends committed rows, in order per route.
     fn send(&mut self, rows: &[LogRow]) -> Taken;
+
+    /// What is sent next on this route need not follow what was sent on it before: rows between were taken another way.
+    fn begin(&mut self, route: &Route) {
+        let _ = route;
+    }
 
     /// Rows whose commit is about to begin. A broker whose topics are the log of the very store that they are written to may hand them to
     /// its readers at once: all that these do is written to the same store, after these rows or not at all. Any other waits for

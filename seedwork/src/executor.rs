@@ -300,7 +300,20 @@ impl Executor {
                 taken.marks.iter().filter(|(route, _)| route.to == subscription.to).cloned().collect();
             self.broker.subscribe(&subscription, &marks, &mut *self.store)?;
         }
+        self.join(context, partition);
         Ok(())
+    }
+
+    /// Tells the broker of the routes from a partition to others of its context that are held here too.
+    fn join(&mut self, context: usize, partition: &Partition) {
+        let Some(name) = self.registry.contexts.get(context).map(|context| context.name) else { return };
+        for reader in self.held.iter().filter(|held| held.context == context && held.partition != *partition) {
+            for role in [Role::Command, Role::Reply] {
+                let to = Destination { topic: topic(name, role), partition: reader.partition.number };
+                let route = Route { from: partition.clone(), to };
+                self.broker.joined(&route, reader.marks.get(&route).map(|mark| mark.place));
+            }
+        }
     }
 
     /// What a partition of a context reads: its commands and replies, and the events of the contexts that it listens to.

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::aggregate::Aggregate;
-use crate::broker::{Broker, Embedded};
+use crate::broker::{Broker, Embedded, Loopback};
 use crate::clock::{Chance, Clock};
 use crate::command::Error;
 use crate::context::{Context, Intercept};
@@ -113,6 +113,8 @@ pub struct World {
     chance: Chance,
     nodes: Vec<Node>,
     sim: Option<Arc<Mutex<Sim>>>,
+    /// Processes hand on what they say to themselves: in every second world.
+    loopback: bool,
     faults: Arc<Mutex<Faults>>,
     plant: Arc<Mutex<Option<Plant>>>,
     hook: Arc<Mutex<Option<Hook>>>,
@@ -168,6 +170,7 @@ impl World {
             chance: Chance::seeded(seed),
             nodes: Vec::new(),
             sim: None,
+            loopback: Chance::seeded(seed).one_in(2),
             faults: Arc::default(),
             plant: Arc::default(),
             hook: Arc::default(),
@@ -251,6 +254,7 @@ impl World {
             .map(|context| context.intercept(&front))
             .collect();
         let broker: Box<dyn Broker> = match &self.sim {
+            Some(sim) if self.loopback => Box::new(Loopback::new(Box::new(sim::Door::new(sim.clone(), index)))),
             Some(sim) => Box::new(sim::Door::new(sim.clone(), index)),
             None => Box::new(Embedded::with_memory(node.partitions.clone(), 64)),
         };

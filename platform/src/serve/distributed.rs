@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bff::{Begun, Bff, Ends, Following, Here, Home, Listening, Live, Moves, Replicas, Services, Starting};
+use seedwork::broker::Loopback;
 use seedwork::broker::pulsar::{self, Edge, Followed, Follower, Pulsar};
 use seedwork::clock::{Clock, SystemClock};
 use seedwork::executor::owner::{Bell, Handle, OnCrash};
@@ -240,7 +241,7 @@ fn own(
     let replica = broker.name.clone();
     let bell = Bell::default();
     let ring = bell.clone();
-    let broker = Pulsar::connect(broker, move || ring.ring())?;
+    let broker = Loopback::new(Box::new(Pulsar::connect(broker, move || ring.ring())?));
     let opened = Executor::new(contexts, executing, Box::new(store), Box::new(broker), Box::new(clock), chance()?);
     let mut executor = opened.map_err(unusable)?.limited(limits(settings));
     if let Some(exporter) = exporter {

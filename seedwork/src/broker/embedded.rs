@@ -55,6 +55,13 @@ impl Embedded {
 }
 
 impl Embedded {
+    /// Carries this partition's stream too.
+    pub(super) fn add_origin(&mut self, origin: &Partition) {
+        if !self.origins.contains(origin) {
+            self.origins.push(origin.clone());
+        }
+    }
+
     /// Puts rows that have not been handed on before where their readers find them.
     fn hand(&mut self, rows: &[LogRow]) {
         for row in rows {

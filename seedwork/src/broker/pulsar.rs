@@ -218,6 +218,12 @@ impl Broker for Pulsar {
         Taken::Later
     }
 
+    fn begin(&mut self, route: &Route) {
+        if let Some(lane) = self.lanes.get(&route.to) {
+            lane.forget(&route.from);
+        }
+    }
+
     fn hear(&mut self, limit: usize, _store: &mut dyn Store, into: &mut Vec<Heard>) -> StoreResult<()> {
         self.hub.notices(into);
         for delivered in self.hub.messages(limit) {

@@ -215,6 +215,12 @@ impl Executor {
                 held.relay.committed(rows, now, &mut *self.broker);
             }
         }
+        // What was taken from a route that begins in this very store needs no other receipt.
+        for (_, route, place) in &writes.marks {
+            if let Some(held) = self.held.iter_mut().find(|held| held.partition == route.from) {
+                held.relay.receipt(route, *place);
+            }
+        }
         for (subscription, number) in batch.acknowledged {
             self.broker.acknowledge(&subscription, number);
         }
