@@ -30,6 +30,7 @@ mod keep;
 mod meters;
 mod operate;
 pub mod owner;
+mod postponed;
 mod recover;
 mod rest;
 mod run;
@@ -131,6 +132,7 @@ pub struct Executor {
     asks: VecDeque<(Ask, i64, u64)>,
     operations: VecDeque<(Operation, operate::Reply)>,
     heard: VecDeque<Heard>,
+    postponed: postponed::Postponed,
     /// The batch whose commit is under way.
     flight: Option<flight::Flight>,
     /// A commit of unknown outcome that was met outside a turn.
@@ -212,6 +214,7 @@ impl Executor {
             asks: VecDeque::new(),
             operations: VecDeque::new(),
             heard: VecDeque::new(),
+            postponed: postponed::Postponed::default(),
             flight: None,
             crashed: None,
             alarms: Alarms::default(),
@@ -291,6 +294,7 @@ impl Executor {
         }
         for to in self.hears(context, partition.number) {
             let subscription = Subscription { reader: partition.clone(), to };
+            self.postponed.forget(&subscription);
             if taken.paused.contains(&subscription.to) {
                 self.stop_reading(&subscription);
                 continue;
@@ -353,7 +357,8 @@ impl Executor {
         }
         self.trim(now)?;
         let inputs = self.inputs(now)?;
-        if !inputs.is_empty() || !self.drops.is_empty() {
+        let late = self.postponed.due().is_some_and(|due| due <= now);
+        if !inputs.is_empty() || !self.drops.is_empty() || late {
             self.batch(inputs)?;
             return Ok(true);
         }
@@ -376,7 +381,7 @@ impl Executor {
         let gaps = self.held.iter().flat_map(|held| held.gaps.values()).map(|gap| gap.since + inbox::GAP).min();
         let relays = self.held.iter().filter_map(|held| held.relay.due()).min();
         let trim = self.forgets().then_some(self.trim_due);
-        [waiting, gaps, relays, self.alarms.due(), trim].into_iter().flatten().min()
+        [waiting, gaps, relays, self.alarms.due(), self.postponed.due(), trim].into_iter().flatten().min()
     }
 
     fn tick(&mut self, now: Duration) -> Result<(), Stop> {

@@ -176,6 +176,11 @@ impl Identity {
         self.full
     }
 
+    /// The batch that was begun has changed nothing and is not written: the next one has its number.
+    pub fn take_back(&mut self) {
+        self.batch -= 1;
+    }
+
     /// Begins a batch; forgets what was not used lately when there is too much.
     pub fn begin(&mut self) {
         if self.full {

@@ -40,6 +40,29 @@ pub(super) struct Batch {
 }
 
 impl Batch {
+    /// Whether nothing came of its inputs but that they have been seen: nothing is written beside marks, and nobody is told anything.
+    pub fn only_acknowledges(&self) -> bool {
+        let Batch { states, sagas, sent, ranges, commands, waiting, acknowledged: _, firsts, answers, alarms, ended, replies, .. } = self;
+        let Batch { operations, pauses, turned, begun, held_back, missing, .. } = self;
+        states.is_empty()
+            && sagas.is_empty()
+            && sent.is_empty()
+            && ranges.is_empty()
+            && commands.is_empty()
+            && waiting.is_empty()
+            && firsts.is_empty()
+            && answers.is_empty()
+            && alarms.is_empty()
+            && ended.is_empty()
+            && replies.is_empty()
+            && operations.is_empty()
+            && pauses.is_empty()
+            && turned.is_empty()
+            && begun.is_empty()
+            && held_back.is_empty()
+            && missing.is_empty()
+    }
+
     /// A message of a subscription is settled by this batch.
     pub fn acknowledge(&mut self, subscription: &Subscription, number: u64) {
         match self.acknowledged.get_mut(subscription) {

@@ -53,6 +53,10 @@ impl Executor {
         }
         let mut batch = Batch::default();
         self.run_all(inputs, &mut batch, None)?;
+        if self.postpone(&mut batch, count) {
+            self.identity.take_back();
+            return Ok(());
+        }
         let flight = self.seal(batch, count)?;
         let heard = self.broker.ahead(&flight.writes.log);
         // A new epoch is on the disk before anything is read in it.
@@ -88,6 +92,7 @@ impl Executor {
 
     /// A batch that has been run becomes what the store is given.
     fn seal(&mut self, mut batch: Batch, inputs: usize) -> Result<Flight, Stop> {
+        let inputs = inputs + self.catch_up(&mut batch);
         let writes = Arc::new(self.writes(&mut batch)?);
         self.identity.sealed(batch.states.iter());
         Ok(Flight { batch, writes, number: self.identity.batch(), inputs, sealed: self.clock.monotonic() })

@@ -230,7 +230,9 @@ fn drive(mut executor: Executor, intake: &Intake, on_crash: OnCrash) -> Result<(
             continue;
         }
         if stopping {
-            return Ok(());
+            let written = executor.write_postponed();
+            // Where the process outlives its store, what was postponed comes again.
+            return if on_crash == OnCrash::Again { Ok(()) } else { written };
         }
         let wait = executor.due().map(|due| due.saturating_sub(executor.now()));
         let orders = intake.orders.lock().unwrap_or_else(PoisonError::into_inner);

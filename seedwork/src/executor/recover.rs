@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::alarms::Alarms;
+use super::postponed::Postponed;
 use super::{Executor, PAUSE, Stop, Undecided, crash};
 use crate::broker::Subscription;
 use crate::store::{Partition, StoreError};
@@ -50,6 +51,7 @@ impl Executor {
     pub(super) fn drop_held(&mut self, partition: &Partition) {
         self.drops.retain(|(of, _)| of != partition);
         self.alarms.leave(partition);
+        self.postponed.forget_reader(partition);
         self.heard.retain(|heard| heard.subscription().is_none_or(|subscription| subscription.reader != *partition));
         if let Some(index) = self.held.iter().position(|held| held.partition == *partition) {
             let held = self.held.remove(index);
@@ -95,6 +97,7 @@ impl Executor {
         self.identity.clear();
         self.heard.clear();
         self.drops.clear();
+        self.postponed = Postponed::default();
         self.alarms = Alarms::default();
     }
 

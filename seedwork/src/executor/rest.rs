@@ -22,6 +22,7 @@ impl Executor {
                 ));
             }
         }
+        self.write_postponed().map_err(broken)?;
         let paused = self.held.iter().flat_map(|held| held.paused.iter().map(move |to| (&held.partition, to))).next();
         if let Some((reader, to)) = paused {
             return Err(StoreError(format!(

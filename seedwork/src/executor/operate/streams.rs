@@ -142,6 +142,7 @@ impl Executor {
     /// No longer hears a destination; what was heard and not handled yet comes again when it is resumed.
     pub(in crate::executor) fn stop_reading(&mut self, subscription: &Subscription) {
         self.broker.unsubscribe(subscription);
+        self.postponed.forget(subscription);
         self.heard.retain(|heard| heard.subscription() != Some(subscription));
         if let Some(held) = self.held.iter_mut().find(|held| held.partition == subscription.reader) {
             held.gaps.retain(|route, _| route.to != subscription.to);
