@@ -72,50 +72,38 @@ pub struct Settings {
 }
 
 /// One input of a batch.
-enum Input {
-    Ask {
-        ask: Ask,
-        received: i64,
-        seed: u64,
-        partition: usize,
-    },
+struct Input {
+    arrival: Arrival,
+    what: What,
+}
+
+/// Where and when an input was taken, and what its handler's chance comes from.
+#[derive(Clone, Copy)]
+struct Arrival {
+    /// The place of its partition among those that are held.
+    partition: usize,
+    received: i64,
+    seed: u64,
+}
+
+enum What {
+    Ask(Ask),
     /// `admitted`: it has passed its mark in this batch, and is run again because something had to be fetched.
     Message {
         subscription: Subscription,
         number: u64,
         row: LogRow,
-        received: i64,
-        seed: u64,
-        partition: usize,
         admitted: bool,
     },
     Foreign {
         subscription: Subscription,
         number: u64,
         foreign: Foreign,
-        received: i64,
-        seed: u64,
-        partition: usize,
     },
-    Waiting {
-        number: u64,
-        received: i64,
-        seed: u64,
-        partition: usize,
-    },
-    Alarm {
-        alarm: alarms::Alarm,
-        received: i64,
-        seed: u64,
-        partition: usize,
-    },
-    Operation {
-        operation: Operation,
-        received: i64,
-        seed: u64,
-        partition: usize,
-        answer: operate::Reply,
-    },
+    /// The number of a waiting message.
+    Waiting(u64),
+    Alarm(alarms::Alarm),
+    Operation(Operation, operate::Reply),
 }
 
 /// See the module's text.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::{Answered, Ask, CommandRecord, First, operate};
+use super::{Answered, Arrival, Ask, CommandRecord, First, operate};
 use crate::broker::Subscription;
 use crate::command::Refusal;
 use crate::message::{Packet, Role};
@@ -37,13 +37,29 @@ pub(super) struct Batch {
     /// Keys whose earlier input waits for what the store must fetch.
     pub held_back: BTreeSet<(usize, Box<str>)>,
     pub missing: BTreeSet<(Table, Box<str>)>,
+    /// Why the store refuses what its one input changes: that is settled as a fault.
+    pub refused: Option<String>,
 }
 
 impl Batch {
     /// Whether nothing came of its inputs but that they have been seen: nothing is written beside marks, and nobody is told anything.
     pub fn only_acknowledges(&self) -> bool {
-        let Batch { states, sagas, sent, ranges, commands, waiting, acknowledged: _, firsts, answers, alarms, ended, replies, .. } = self;
-        let Batch { operations, pauses, turned, begun, held_back, missing, .. } = self;
+        let Batch {
+            states,
+            sagas,
+            sent,
+            ranges,
+            commands,
+            waiting,
+            acknowledged: _,
+            firsts,
+            answers,
+            alarms,
+            ended,
+            replies,
+            ..
+        } = self;
+        let Batch { operations, pauses, turned, begun, held_back, missing, refused: _, .. } = self;
         states.is_empty()
             && sagas.is_empty()
             && sent.is_empty()
@@ -99,10 +115,9 @@ pub(super) enum Origin {
 }
 
 pub(super) struct Run<'a> {
-    pub partition: usize,
+    pub arrival: Arrival,
     pub packet: &'a Arc<Packet>,
     pub role: Role,
     pub origin: Origin,
-    pub received: i64,
     pub record: Option<CommandRecord>,
 }

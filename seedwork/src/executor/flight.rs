@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::batch::Batch;
-use super::{Executor, First, Input, PAUSE, Stop, Undecided};
+use super::{Executor, First, Input, PAUSE, Stop, Undecided, What};
 use crate::store::{CommitError, Partition, Writes};
 
 /// A batch that has been run: what it writes, and what waits for its commit.
@@ -52,7 +52,7 @@ impl Executor {
             );
         }
         let mut batch = Batch::default();
-        self.run_all(inputs, &mut batch, None)?;
+        self.run_all(inputs, &mut batch)?;
         if self.postpone(&mut batch, count) {
             self.identity.take_back();
             return Ok(());
@@ -208,9 +208,9 @@ impl Executor {
         self.cautious = 1;
         let now = self.clock.monotonic();
         let inputs = self.inputs(now)?;
-        let (mut batch, count) = (Batch::default(), inputs.len());
+        let (mut batch, count) = (Batch { refused: Some(why.to_owned()), ..Batch::default() }, inputs.len());
         self.identity.begin();
-        self.run_all(inputs, &mut batch, Some(why))?;
+        self.run_all(inputs, &mut batch)?;
         let flight = self.seal(batch, count)?;
         match self.store.commit(&flight.writes) {
             Ok(()) => {
@@ -230,12 +230,12 @@ impl Executor {
 fn unanswered(inputs: Vec<Input>) -> Vec<(super::Ask, First)> {
     let mut asks = Vec::new();
     for input in inputs {
-        match input {
-            Input::Ask { ask, .. } => asks.push((ask, First::Waiting)),
-            Input::Operation { answer, .. } => {
+        match input.what {
+            What::Ask(ask) => asks.push((ask, First::Waiting)),
+            What::Operation(_, answer) => {
                 answer(Err(Undecided::Unavailable("the store cannot be used at the moment; try again".to_owned())))
             }
-            Input::Message { .. } | Input::Foreign { .. } | Input::Waiting { .. } | Input::Alarm { .. } => {}
+            What::Message { .. } | What::Foreign { .. } | What::Waiting(_) | What::Alarm(_) => {}
         }
     }
     asks

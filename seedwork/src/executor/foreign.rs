@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 
 use super::answer::Answered;
 use super::batch::{Batch, Origin, Outgo, Run};
-use super::{CommandRecord, Executor, First, Stop};
+use super::{Arrival, CommandRecord, Executor, First, Stop};
 use crate::broker::{Foreign, Subscription};
 use crate::identity::Trouble;
 use crate::log::partition_of;
@@ -43,103 +43,81 @@ impl Executor {
     pub(super) fn foreign_input(
         &mut self,
         (subscription, foreign): (&Subscription, &Foreign),
-        received: i64,
-        seed: u64,
-        partition: usize,
+        arrival: Arrival,
         batch: &mut Batch,
-        force: Option<&str>,
     ) -> Result<bool, Stop> {
         let role = Role::of_topic(&subscription.to.topic);
-        match self.read_from_outside(partition, role, &foreign.raw) {
+        match self.read_from_outside(arrival.partition, role, &foreign.raw) {
             Ok(packet) => {
                 let hash = foreign.hash.clone().unwrap_or_else(|| hash(&packet));
                 let foreign = foreign.hash.is_none();
                 let outside = Outside { packet, hash, foreign, origin: Origin::Message };
-                self.outside_input(outside, received, seed, partition, batch, force)
+                self.outside_input(outside, arrival, batch)
             }
-            Err(aside) => self.put_aside((subscription, foreign), aside, received, partition, batch, force),
+            Err(aside) => self.put_aside((subscription, foreign), aside, arrival, batch),
         }
     }
 
     /// A command from outside that another partition has sent on. True when it must be run again later in this batch.
-    pub(super) fn sent_on_input(
-        &mut self,
-        packet: Arc<Packet>,
-        received: i64,
-        seed: u64,
-        partition: usize,
-        batch: &mut Batch,
-        force: Option<&str>,
-    ) -> Result<bool, Stop> {
+    pub(super) fn sent_on_input(&mut self, packet: Arc<Packet>, arrival: Arrival, batch: &mut Batch) -> Result<bool, Stop> {
         // Who sent it on has noted what its bytes do not say.
         let outside = match self.record(&sent_on(&packet.envelope.id), batch) {
             Ok(Some(noted)) => Outside { packet, hash: noted.hash, foreign: noted.foreign, origin: Origin::Message },
             Ok(None) => Outside { hash: hash(&packet), packet, foreign: true, origin: Origin::Message },
-            Err(trouble) => return self.troubled(trouble, partition, &packet, batch),
+            Err(trouble) => return self.troubled(trouble, arrival.partition, &packet, batch),
         };
-        self.outside_input(outside, received, seed, partition, batch, force)
+        self.outside_input(outside, arrival, batch)
     }
 
     /// What an operator replays that could not be taken: read again, as if it came now. True when it must be run again.
     pub(super) fn aside_input(
         &mut self,
         (head, waiting): (WaitingHead, &Waiting),
-        received: i64,
-        seed: u64,
-        partition: usize,
+        arrival: Arrival,
         batch: &mut Batch,
-        force: Option<&str>,
     ) -> Result<bool, Stop> {
-        match self.read_from_outside(partition, Role::of_topic(&waiting.topic), &waiting.raw) {
+        match self.read_from_outside(arrival.partition, Role::of_topic(&waiting.topic), &waiting.raw) {
             Ok(packet) => {
                 let (hash, origin) = (hash(&packet), Origin::Waiting(head));
                 let outside = Outside { packet, hash, foreign: true, origin };
-                self.outside_input(outside, received, seed, partition, batch, force)
+                self.outside_input(outside, arrival, batch)
             }
             Err((why, _)) => {
                 let dead = WaitingHead { dead: true, due: None, attempts: head.attempts + 1, ..head };
-                self.change_waiting(partition, dead, why, batch);
+                self.change_waiting(arrival.partition, dead, why, batch);
                 Ok(false)
             }
         }
     }
 
-    fn outside_input(
-        &mut self,
-        outside: Outside,
-        received: i64,
-        seed: u64,
-        partition: usize,
-        batch: &mut Batch,
-        force: Option<&str>,
-    ) -> Result<bool, Stop> {
+    fn outside_input(&mut self, outside: Outside, arrival: Arrival, batch: &mut Batch) -> Result<bool, Stop> {
         let Outside { packet, hash, foreign, origin } = outside;
         let envelope = &packet.envelope;
-        if self.kept_back(partition, envelope, batch) {
+        if self.kept_back(arrival.partition, envelope, batch) {
             return Ok(true);
         }
         let known = match self.record(&envelope.id, batch) {
             Ok(known) => known,
-            Err(trouble) => return self.troubled(trouble, partition, &packet, batch),
+            Err(trouble) => return self.troubled(trouble, arrival.partition, &packet, batch),
         };
         let waits = matches!(origin, Origin::Waiting(_));
-        let new = || CommandRecord { foreign, ..CommandRecord::new(hash.clone(), envelope, received) };
+        let new = || CommandRecord { foreign, ..CommandRecord::new(hash.clone(), envelope, arrival.received) };
         let record = match known {
             // A dead letter's own, or of a copy that waits too: whichever runs first settles it.
             Some(known) if waits && known.is_of(&hash, envelope) && !known.settled() => known,
             Some(known) => {
                 let first = if known.is_of(&hash, envelope) { known.first() } else { First::Mismatch };
-                self.known_already(&packet, origin, first, partition, batch);
+                self.known_already(&packet, origin, first, arrival.partition, batch);
                 return Ok(false);
             }
             None => new(),
         };
         let number = partition_of(&envelope.key, self.settings.partitions);
-        if self.held.get(partition).is_some_and(|held| held.partition.number != number) {
-            return self.send_on(&packet, record, origin, partition, batch);
+        if self.held.get(arrival.partition).is_some_and(|held| held.partition.number != number) {
+            return self.send_on(&packet, record, origin, arrival.partition, batch);
         }
-        let run = Run { partition, packet: &packet, role: Role::Command, origin, received, record: Some(record) };
-        let ran = if waits { self.run(run, seed, batch, force) } else { self.lane_then_run(run, seed, batch, force) };
+        let run = Run { arrival, packet: &packet, role: Role::Command, origin, record: Some(record) };
+        let ran = if waits { self.run(run, batch) } else { self.lane_then_run(run, batch) };
         match ran {
             None => return Ok(true),
             // A waiting one is answered when it is settled (`settle`), and was told that it waits.
@@ -215,10 +193,8 @@ impl Executor {
         &mut self,
         (subscription, foreign): (&Subscription, &Foreign),
         (why, read): Aside,
-        received: i64,
-        partition: usize,
+        arrival: Arrival,
         batch: &mut Batch,
-        force: Option<&str>,
     ) -> Result<bool, Stop> {
         let to = &subscription.to;
         let id: Arc<str> = format!("aside {}/{} {}", to.topic, to.partition, foreign.id).into();
@@ -235,8 +211,8 @@ impl Executor {
             }
             Err(Trouble::Broken(why)) => return Err(Stop::Crash(why)),
         }
-        let Some(held) = self.held.get_mut(partition) else { return Ok(false) };
-        let (raw, reason) = match force {
+        let Some(held) = self.held.get_mut(arrival.partition) else { return Ok(false) };
+        let (raw, reason) = match &batch.refused {
             None => (foreign.raw.clone(), why),
             Some(refused) => {
                 let some: Arc<[u8]> = foreign.raw.get(..KEPT).unwrap_or(&foreign.raw).into();
@@ -245,7 +221,7 @@ impl Executor {
         };
         tracing::warn!(topic = %to.topic, id = %foreign.id, reason, "a message from outside is put aside: a dead letter");
         let head = WaitingHead {
-            number: held.lanes.mint(received),
+            number: held.lanes.mint(arrival.received),
             lane: format!("{ASIDE}{}/{}|{}", to.topic, to.partition, foreign.id).into(),
             attempts: 1,
             due: None,
@@ -255,9 +231,9 @@ impl Executor {
         held.lanes.put(head.clone());
         let topic = Role::of_topic(&to.topic).topic().into();
         let about = read.as_ref().filter(|packet| unclean(packet).is_none()).map(|packet| About::of(&packet.envelope));
-        let waiting = Waiting { head, topic, about, reason: reason.clone(), raw, since: received, revision: 1 };
+        let waiting = Waiting { head, topic, about, reason: reason.clone(), raw, since: arrival.received, revision: 1 };
         batch.waiting.push(WaitingWrite::Put(held.partition.clone(), waiting));
-        batch.commands.insert(id, CommandRecord::aside(received));
+        batch.commands.insert(id, CommandRecord::aside(arrival.received));
         self.counters.inputs += 1;
         self.counters.dead_letters += 1;
         if let Some(packet) = read {

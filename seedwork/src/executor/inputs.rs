@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{BATCH, Executor, First, Input, Stop, Undecided, crash};
+use super::{Arrival, BATCH, Executor, First, Input, Stop, Undecided, What, crash};
 use crate::broker::Heard;
 use crate::message::{Packet, Role};
 
@@ -24,7 +24,8 @@ impl Executor {
             match self.held.iter().position(|held| held.partition == about) {
                 Some(partition) => match self.says_behind(partition).filter(|_| !operation.begins_epoch()) {
                     Some(why) => answer(Err(Undecided::Unavailable(why))),
-                    None => inputs.push(Input::Operation { operation, received, seed, partition, answer }),
+                    None => inputs
+                        .push(Input { arrival: Arrival { partition, received, seed }, what: What::Operation(operation, answer) }),
                 },
                 None => answer(Err(Undecided::Elsewhere(about))),
             }
@@ -32,13 +33,14 @@ impl Executor {
         for alarm in self.alarms.take(now, limit.saturating_sub(inputs.len())) {
             let seed = self.chance.bits();
             if let Some(partition) = self.held.iter().position(|held| held.partition == alarm.partition) {
-                inputs.push(Input::Alarm { alarm, received, seed, partition });
+                inputs.push(Input { arrival: Arrival { partition, received, seed }, what: What::Alarm(alarm) });
             }
         }
         for partition in 0..self.held.len() {
             let left = limit.saturating_sub(inputs.len());
             for number in self.held[partition].lanes.due(received, left) {
-                inputs.push(Input::Waiting { number, received, seed: self.chance.bits(), partition });
+                let seed = self.chance.bits();
+                inputs.push(Input { arrival: Arrival { partition, received, seed }, what: What::Waiting(number) });
             }
         }
         // Messages go before new commands: what has begun is finished before more begins.
@@ -54,13 +56,15 @@ impl Executor {
                 Heard::Message(subscription, number, row) => {
                     if let Some(partition) = self.held.iter().position(|held| held.partition == subscription.reader) {
                         let seed = self.chance.bits();
-                        inputs.push(Input::Message { subscription, number, row, received, seed, partition, admitted: false });
+                        let what = What::Message { subscription, number, row, admitted: false };
+                        inputs.push(Input { arrival: Arrival { partition, received, seed }, what });
                     }
                 }
                 Heard::Foreign(subscription, number, foreign) => {
                     if let Some(partition) = self.held.iter().position(|held| held.partition == subscription.reader) {
                         let seed = self.chance.bits();
-                        inputs.push(Input::Foreign { subscription, number, foreign, received, seed, partition });
+                        let what = What::Foreign { subscription, number, foreign };
+                        inputs.push(Input { arrival: Arrival { partition, received, seed }, what });
                     }
                 }
                 Heard::Receipt(route, upto) => {
@@ -101,7 +105,7 @@ impl Executor {
                         let mut ask = ask;
                         ask.listener.first(&First::Unavailable(why));
                     }
-                    None => inputs.push(Input::Ask { ask, received, seed, partition }),
+                    None => inputs.push(Input { arrival: Arrival { partition, received, seed }, what: What::Ask(ask) }),
                 },
                 None => {
                     let mut ask = ask;

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::batch::Batch;
-use super::{Executor, Input, Stop};
+use super::{Arrival, Executor, Stop};
 use crate::command::Refusal;
 use crate::log::partition_of;
 use crate::saga::engine::Entry;
@@ -292,25 +292,24 @@ impl Executor {
     pub(super) fn operation_input(
         &mut self,
         operation: Operation,
-        received: i64,
-        seed: u64,
-        partition: usize,
         answer: Reply,
+        arrival: Arrival,
         batch: &mut Batch,
-    ) -> std::result::Result<Option<Input>, Stop> {
+    ) -> std::result::Result<Option<(Operation, Reply)>, Stop> {
+        let Arrival { partition, received, .. } = arrival;
         let step = match &operation.decision {
             Decision::Retry { .. } | Decision::Resolve { .. } | Decision::Abort { .. } => {
-                self.decide_saga(&operation, received, seed, partition, batch)
+                self.decide_saga(&operation, arrival, batch)
             }
             Decision::Replay { letters, reason, .. } => {
-                self.decide_letters(letters, Fate::Replay(reason.as_deref()), &operation.actor, received, partition, batch)?
+                self.decide_letters(letters, Fate::Replay(reason.as_deref()), &operation.actor, arrival, batch)?
             }
             Decision::Discard { letters, reason, .. } => {
-                self.decide_letters(letters, Fate::Discard(reason), &operation.actor, received, partition, batch)?
+                self.decide_letters(letters, Fate::Discard(reason), &operation.actor, arrival, batch)?
             }
             Decision::Edit { letter, body, reason, .. } => {
                 let did = did("edited", &operation.actor, reason.as_deref());
-                self.edit(*letter, body, did, received, partition, batch)?
+                self.edit(*letter, body, did, arrival, batch)?
             }
             Decision::Pause { to, reason, .. } => {
                 Step::Answer(self.pause(to, Some((received, operation.actor.clone(), reason.clone())), partition, batch))
@@ -321,7 +320,7 @@ impl Executor {
             Decision::NewEpoch { epoch, .. } => Step::Answer(self.new_epoch(*epoch, received, partition, batch)),
         };
         let Step::Answer(result) = step else {
-            return Ok(Some(Input::Operation { operation, received, seed, partition, answer }));
+            return Ok(Some((operation, answer)));
         };
         if let (Ok(decided), Some(held)) = (&result, self.held.get(partition))
             && decided.anything()

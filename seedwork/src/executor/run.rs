@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::batch::{Batch, Origin, Run, Verdict};
 use super::settle::lane;
-use super::{Ask, CommandRecord, Executor, First, Gap, Input, Mark, Stop, alarms, crash, foreign};
+use super::{Arrival, Ask, CommandRecord, Executor, First, Gap, Input, Mark, Stop, What, alarms, crash, foreign};
 use crate::clock::Chance;
 use crate::command::{Error, Fault, Refusal, Result};
 use crate::identity::Trouble;
@@ -20,58 +20,43 @@ pub(super) type Ran = std::result::Result<(Verdict, Changes), Vec<(Table, Box<st
 
 impl Executor {
     /// Runs one input. Gives it back when something must be fetched first.
-    pub(super) fn process(
-        &mut self,
-        input: Input,
-        batch: &mut Batch,
-        force: Option<&str>,
-    ) -> std::result::Result<Option<Input>, Stop> {
-        match input {
-            Input::Ask { ask, received, seed, partition } => self.ask_input(ask, received, seed, partition, batch, force),
-            Input::Message { subscription, number, row, received, seed, partition, admitted } => {
+    pub(super) fn process(&mut self, input: Input, batch: &mut Batch) -> std::result::Result<Option<Input>, Stop> {
+        let Input { arrival, what } = input;
+        let again = match what {
+            What::Ask(ask) => self.ask_input(ask, arrival, batch)?.map(What::Ask),
+            What::Message { subscription, number, row, admitted } => {
                 batch.acknowledge(&subscription, number);
                 // The mark moves once, in the order of arrival; what is run again later in the batch has passed it.
-                if !admitted && !self.admit(&row, partition) {
+                if !admitted && !self.admit(&row, arrival.partition) {
                     return Ok(None);
                 }
-                let back = self.message_input(&row, received, seed, partition, batch, force)?;
-                let again = Input::Message { subscription, number, row, received, seed, partition, admitted: true };
-                Ok(back.then_some(again))
+                let again = self.message_input(&row, arrival, batch)?;
+                again.then_some(What::Message { subscription, number, row, admitted: true })
             }
-            Input::Foreign { subscription, number, foreign, received, seed, partition } => {
+            What::Foreign { subscription, number, foreign } => {
                 batch.acknowledge(&subscription, number);
-                let back = self.foreign_input((&subscription, &foreign), received, seed, partition, batch, force)?;
-                Ok(back.then_some(Input::Foreign { subscription, number, foreign, received, seed, partition }))
+                let again = self.foreign_input((&subscription, &foreign), arrival, batch)?;
+                again.then_some(What::Foreign { subscription, number, foreign })
             }
-            Input::Waiting { number, received, seed, partition } => {
-                self.waiting_input(number, received, seed, partition, batch, force)
+            What::Waiting(number) => self.waiting_input(number, arrival, batch)?.then_some(What::Waiting(number)),
+            What::Alarm(alarm) => self.alarm_input(&alarm, arrival, batch).then_some(What::Alarm(alarm)),
+            What::Operation(operation, answer) => {
+                let again = self.operation_input(operation, answer, arrival, batch)?;
+                again.map(|(operation, answer)| What::Operation(operation, answer))
             }
-            Input::Alarm { alarm, received, seed, partition } => Ok(self
-                .alarm_input(&alarm, received, seed, partition, batch)
-                .then_some(Input::Alarm { alarm, received, seed, partition })),
-            Input::Operation { operation, received, seed, partition, answer } => {
-                self.operation_input(operation, received, seed, partition, answer, batch)
-            }
-        }
+        };
+        Ok(again.map(|what| Input { arrival, what }))
     }
 
-    fn ask_input(
-        &mut self,
-        ask: Ask,
-        received: i64,
-        seed: u64,
-        partition: usize,
-        batch: &mut Batch,
-        force: Option<&str>,
-    ) -> std::result::Result<Option<Input>, Stop> {
+    fn ask_input(&mut self, ask: Ask, arrival: Arrival, batch: &mut Batch) -> std::result::Result<Option<Ask>, Stop> {
         let envelope = &ask.packet.envelope;
-        if self.kept_back(partition, envelope, batch) {
-            return Ok(Some(Input::Ask { ask, received, seed, partition }));
+        if self.kept_back(arrival.partition, envelope, batch) {
+            return Ok(Some(ask));
         }
         match self.record(&envelope.id, batch) {
             Err(Trouble::Missing(table, id)) => {
-                self.miss(partition, envelope, vec![(table, id)], batch);
-                return Ok(Some(Input::Ask { ask, received, seed, partition }));
+                self.miss(arrival.partition, envelope, vec![(table, id)], batch);
+                return Ok(Some(ask));
             }
             Err(Trouble::Broken(why)) => {
                 self.ask_again(vec![ask]);
@@ -84,11 +69,11 @@ impl Executor {
             }
             Ok(None) => {}
         }
-        let record = CommandRecord::new(ask.hash.clone(), envelope, received);
+        let record = CommandRecord::new(ask.hash.clone(), envelope, arrival.received);
         let packet = Arc::new(ask.packet.clone());
-        let run = Run { partition, packet: &packet, role: Role::Command, origin: Origin::Ask, received, record: Some(record) };
-        match self.lane_then_run(run, seed, batch, force) {
-            None => Ok(Some(Input::Ask { ask, received, seed, partition })),
+        let run = Run { arrival, packet: &packet, role: Role::Command, origin: Origin::Ask, record: Some(record) };
+        match self.lane_then_run(run, batch) {
+            None => Ok(Some(ask)),
             Some(first) => {
                 batch.firsts.push((ask, first));
                 Ok(None)
@@ -127,15 +112,7 @@ impl Executor {
     }
 
     /// True when the message must be run again later in this batch.
-    fn message_input(
-        &mut self,
-        row: &LogRow,
-        received: i64,
-        seed: u64,
-        partition: usize,
-        batch: &mut Batch,
-        force: Option<&str>,
-    ) -> std::result::Result<bool, Stop> {
+    fn message_input(&mut self, row: &LogRow, arrival: Arrival, batch: &mut Batch) -> std::result::Result<bool, Stop> {
         let role = Role::of_topic(&row.route.to.topic);
         let packet = match &row.packet {
             Some(packet) => Ok(packet.clone()),
@@ -144,86 +121,77 @@ impl Executor {
         match packet {
             // Whatever a context says has a cause: this one came from outside.
             Ok(packet) if role == Role::Command && packet.envelope.causation.is_none() => {
-                self.sent_on_input(packet, received, seed, partition, batch, force)
+                self.sent_on_input(packet, arrival, batch)
             }
             Ok(packet) => {
-                if self.kept_back(partition, &packet.envelope, batch) {
+                if self.kept_back(arrival.partition, &packet.envelope, batch) {
                     return Ok(true);
                 }
-                let run = Run { partition, packet: &packet, role, origin: Origin::Message, received, record: None };
-                Ok(self.lane_then_run(run, seed, batch, force).is_none())
+                let run = Run { arrival, packet: &packet, role, origin: Origin::Message, record: None };
+                Ok(self.lane_then_run(run, batch).is_none())
             }
             Err(error) => {
-                self.unreadable(partition, row, received, &error.to_string(), batch);
+                self.unreadable(arrival, row, &error.to_string(), batch);
                 Ok(false)
             }
         }
     }
 
-    fn waiting_input(
-        &mut self,
-        number: u64,
-        received: i64,
-        seed: u64,
-        partition: usize,
-        batch: &mut Batch,
-        force: Option<&str>,
-    ) -> std::result::Result<Option<Input>, Stop> {
-        let Some(held) = self.held.get(partition) else { return Ok(None) };
-        let Some(head) = held.lanes.head(number).cloned() else { return Ok(None) };
+    fn waiting_input(&mut self, number: u64, arrival: Arrival, batch: &mut Batch) -> std::result::Result<bool, Stop> {
+        let partition = arrival.partition;
+        let Some(held) = self.held.get(partition) else { return Ok(false) };
+        let Some(head) = held.lanes.head(number).cloned() else { return Ok(false) };
         let Some(waiting) = self.store.waiting(&held.partition, number).map_err(crash)? else {
             // Another owner has settled it: this one is fenced off, and would find it due for ever.
             self.held[partition].lanes.remove(number);
-            return Ok(None);
+            return Ok(false);
         };
         let role = Role::of_topic(&waiting.topic);
-        let back = Input::Waiting { number, received, seed, partition };
         if head.lane.starts_with(foreign::ASIDE) {
-            let again = self.aside_input((head, &waiting), received, seed, partition, batch, force)?;
-            return Ok(again.then_some(back));
+            return self.aside_input((head, &waiting), arrival, batch);
         }
         let packet = match Packet::parse(&waiting.raw, |kind| self.registry.record_of(kind)) {
             Ok(packet) => Arc::new(packet),
             Err(error) => {
                 let dead = WaitingHead { dead: true, due: None, ..head };
                 self.change_waiting(partition, dead, error.to_string(), batch);
-                return Ok(None);
+                return Ok(false);
             }
         };
-        if self.kept_back(partition, &packet.envelope, batch) {
-            return Ok(Some(back));
+        if self.kept_back(arrival.partition, &packet.envelope, batch) {
+            return Ok(true);
         }
         let record = match self.outside_record(&packet.envelope, role, batch) {
             Ok(record) => record,
             Err(missing) => {
-                self.miss(partition, &packet.envelope, missing, batch);
-                return Ok(Some(back));
+                self.miss(arrival.partition, &packet.envelope, missing, batch);
+                return Ok(true);
             }
         };
         if record.as_ref().is_some_and(CommandRecord::settled) {
             // A copy of it that came another way has been taken meanwhile.
             self.remove_waiting(partition, number, batch);
-            return Ok(None);
+            return Ok(false);
         }
-        let run = Run { partition, packet: &packet, role, origin: Origin::Waiting(head), received, record };
-        Ok(self.run(run, seed, batch, force).is_none().then_some(back))
+        let run = Run { arrival, packet: &packet, role, origin: Origin::Waiting(head), record };
+        Ok(self.run(run, batch).is_none())
     }
 
-    fn alarm_input(&mut self, alarm: &alarms::Alarm, received: i64, seed: u64, partition: usize, batch: &mut Batch) -> bool {
-        let packet = Arc::new(alarms::own_cause(&alarm.saga, None, received));
-        let moved = self.with_work(partition, &packet, received, seed, |work| work.move_saga(&alarm.saga, alarm.input.clone()));
+    fn alarm_input(&mut self, alarm: &alarms::Alarm, arrival: Arrival, batch: &mut Batch) -> bool {
+        let packet = Arc::new(alarms::own_cause(&alarm.saga, None, arrival.received));
+        let moved = self.with_work(arrival, &packet, |work| work.move_saga(&alarm.saga, alarm.input.clone()));
         match moved {
-            Ok((Verdict::Done, changes)) => self.apply(changes, partition, &packet, received, batch),
+            Ok((Verdict::Done, changes)) => self.apply(changes, arrival, &packet, batch),
             Ok((Verdict::Unknown(..), _)) => {}
             Ok((Verdict::Refused(_) | Verdict::Invalid(_) | Verdict::Fault(_), _)) => {
                 // Its next message will fault in the same way and be seen as a dead letter; the alarm itself has nowhere to wait.
                 tracing::error!(saga = %alarm.saga, "an alarm of this saga could not be handled");
                 // It is tried again, so a saga does not lose its deadline to a fault that passes.
                 let again = crate::work::Alarm::Deadline(std::time::Duration::from_secs(60));
-                batch.alarms.push((partition, alarm.saga.clone(), again));
+                batch.alarms.push((arrival.partition, alarm.saga.clone(), again));
             }
             Err(missing) => {
-                self.miss(partition, &packet.envelope, missing, batch);
+                self.miss(arrival.partition, &packet.envelope, missing, batch);
                 return true;
             }
         }
@@ -271,36 +239,31 @@ impl Executor {
     }
 
     /// Queues up behind the lane, or runs. None: something must be fetched first.
-    pub(super) fn lane_then_run(&mut self, run: Run<'_>, seed: u64, batch: &mut Batch, force: Option<&str>) -> Option<First> {
-        let held = self.held.get(run.partition)?;
+    pub(super) fn lane_then_run(&mut self, run: Run<'_>, batch: &mut Batch) -> Option<First> {
+        let held = self.held.get(run.arrival.partition)?;
         if !held.lanes.is_empty() {
             let lane = lane(&run);
             if held.lanes.blocked(&lane) {
-                let due = Some(run.received);
+                let due = Some(run.arrival.received);
                 self.put_waiting(&run, lane, due, false, None, 0, "queued behind its lane".to_owned(), batch);
                 self.keep_record(run.record, &run.packet.envelope.id, batch);
                 return Some(First::Waiting);
             }
         }
-        self.run(run, seed, batch, force)
+        self.run(run, batch)
     }
 
-    pub(super) fn run(&mut self, run: Run<'_>, seed: u64, batch: &mut Batch, force: Option<&str>) -> Option<First> {
+    pub(super) fn run(&mut self, run: Run<'_>, batch: &mut Batch) -> Option<First> {
         let started = self.clock.now();
-        if let Some(why) = force {
-            return Some(self.settle(
-                run,
-                Verdict::Fault(format!("the store refuses what it changes: {why}")),
-                Changes::default(),
-                started,
-                batch,
-            ));
+        if let Some(why) = &batch.refused {
+            let fault = Verdict::Fault(format!("the store refuses what it changes: {why}"));
+            return Some(self.settle(run, fault, Changes::default(), started, batch));
         }
         let packet = run.packet.clone();
         let answered_later = matches!(run.origin, Origin::Waiting(_)) && run.record.is_some();
         let ran = match run.role {
-            Role::Reply => self.with_work(run.partition, &packet, run.received, seed, |work| answered(work, &packet)),
-            Role::Command | Role::Event => self.with_handler(run.partition, &packet, run.received, seed),
+            Role::Reply => self.with_work(run.arrival, &packet, |work| answered(work, &packet)),
+            Role::Command | Role::Event => self.with_handler(run.arrival, &packet),
         };
         match ran {
             Ok((verdict, changes)) => {
@@ -311,16 +274,16 @@ impl Executor {
                 Some(first)
             }
             Err(missing) => {
-                self.miss(run.partition, &packet.envelope, missing, batch);
+                self.miss(run.arrival.partition, &packet.envelope, missing, batch);
                 None
             }
         }
     }
 
-    fn with_handler(&mut self, partition: usize, packet: &Arc<Packet>, received: i64, seed: u64) -> Ran {
+    fn with_handler(&mut self, arrival: Arrival, packet: &Arc<Packet>) -> Ran {
         let mut invalid = None;
         let kind = packet.envelope.kind.clone();
-        let ran = self.with_work(partition, packet, received, seed, |work| {
+        let ran = self.with_work(arrival, packet, |work| {
             let Some(handler) = work.registry.contexts.get(work.context).and_then(|context| context.handlers.get(&*kind)) else {
                 invalid = Some(format!("{kind} is not handled here"));
                 return Ok(());
@@ -335,7 +298,7 @@ impl Executor {
         })?;
         match invalid {
             // An event that this context does not listen to shares its topic with those it does.
-            Some(_) if packet.envelope.saga.is_none() && self.not_ours(partition, packet) => {
+            Some(_) if packet.envelope.saga.is_none() && self.not_ours(arrival.partition, packet) => {
                 Ok((Verdict::Done, Changes::default()))
             }
             Some(why) => Ok((Verdict::Invalid(why), Changes::default())),
@@ -353,20 +316,18 @@ impl Executor {
 
     pub(super) fn with_work(
         &mut self,
-        partition: usize,
+        arrival: Arrival,
         packet: &Arc<Packet>,
-        received: i64,
-        seed: u64,
         body: impl FnOnce(&mut UnitOfWork<'_>) -> Result,
     ) -> Ran {
         let mut work = UnitOfWork {
             registry: &self.registry,
-            context: self.held.get(partition).map_or(0, |held| held.context),
+            context: self.held.get(arrival.partition).map_or(0, |held| held.context),
             identity: &mut self.identity,
             store: &mut *self.store,
             cause: &packet.envelope,
-            now: received,
-            chance: Chance::seeded(seed),
+            now: arrival.received,
+            chance: Chance::seeded(arrival.seed),
             changes: Changes::default(),
             missed: Vec::new(),
             broken: None,

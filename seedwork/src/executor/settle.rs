@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::batch::{Batch, Origin, Outgo, Run, Verdict};
-use super::{CommandRecord, Executor, First};
+use super::{Arrival, CommandRecord, Executor, First};
 use crate::aggregate::Outgoing;
 use crate::command::Refusal;
 use crate::inbox;
@@ -33,9 +33,9 @@ impl Executor {
         match verdict {
             Verdict::Done => {
                 let (saga, told) = (changes.saga.clone(), changes.told.clone());
-                self.apply_at(changes, run.partition, run.packet, run.received, started, batch);
+                self.apply_at(changes, run.arrival, run.packet, started, batch);
                 if in_saga {
-                    self.answer_saga(run.partition, run.packet, Outcome::Done, run.received, batch);
+                    self.answer_saga(run.arrival, run.packet, Outcome::Done, batch);
                 }
                 if let Some(record) = &mut run.record {
                     record.status = "done".into();
@@ -48,7 +48,7 @@ impl Executor {
             }
             Verdict::Refused(refusal) if in_saga || run.record.is_some() => {
                 if in_saga {
-                    self.answer_saga(run.partition, run.packet, Outcome::Refused(refusal.clone()), run.received, batch);
+                    self.answer_saga(run.arrival, run.packet, Outcome::Refused(refusal.clone()), batch);
                 }
                 if let Some(record) = &mut run.record {
                     record.status = "refused".into();
@@ -88,7 +88,7 @@ impl Executor {
         if run.role != Role::Command || envelope.saga.is_some() {
             return Verdict::Fault(format!("no {kind} {id:?} is known"));
         }
-        let context = self.held.get(run.partition).and_then(|held| self.registry.contexts.get(held.context));
+        let context = self.held.get(run.arrival.partition).and_then(|held| self.registry.contexts.get(held.context));
         let declared = context.and_then(|context| context.handlers.get(&*envelope.kind)).is_some_and(|handler| handler.early);
         let from_another = envelope.causation.is_some() && context.is_some_and(|context| context.name != &*envelope.source);
         let from_another = from_another || run.record.as_ref().is_some_and(|record| record.foreign);
@@ -96,7 +96,7 @@ impl Executor {
         match &run.origin {
             _ if !declared && !from_another && run.record.is_some() => refused(),
             _ if !declared && !from_another => Verdict::Fault(format!("no {kind} {id:?} is known")),
-            Origin::Waiting(head) if head.not_yet.is_some_and(|until| run.received >= until) => refused(),
+            Origin::Waiting(head) if head.not_yet.is_some_and(|until| run.arrival.received >= until) => refused(),
             Origin::Ask | Origin::Message | Origin::Waiting(_) => Verdict::Unknown(kind, id.into()),
         }
     }
@@ -105,16 +105,16 @@ impl Executor {
         let limit = i64::try_from(self.limits.not_yet.as_micros()).unwrap_or(i64::MAX);
         match &run.origin {
             Origin::Waiting(head) => {
-                let until = head.not_yet.unwrap_or(run.received + limit);
+                let until = head.not_yet.unwrap_or(run.arrival.received + limit);
                 let pause = 250_000_i64 << head.attempts.min(5);
-                let due = (run.received + pause).min(until.max(run.received + 1));
+                let due = (run.arrival.received + pause).min(until.max(run.arrival.received + 1));
                 let head = WaitingHead { attempts: head.attempts + 1, due: Some(due), not_yet: Some(until), ..head.clone() };
-                self.change_waiting(run.partition, head, why, batch);
+                self.change_waiting(run.arrival.partition, head, why, batch);
             }
             Origin::Ask | Origin::Message => {
                 let lane = format!("yet|{}", run.packet.envelope.id).into();
-                let due = Some(run.received + 250_000);
-                self.put_waiting(run, lane, due, false, Some(run.received + limit), 1, why, batch);
+                let due = Some(run.arrival.received + 250_000);
+                self.put_waiting(run, lane, due, false, Some(run.arrival.received + limit), 1, why, batch);
             }
         }
     }
@@ -128,12 +128,12 @@ impl Executor {
         let attempts = before + 1;
         let dead = at_once || attempts >= inbox::ATTEMPTS;
         let wait = inbox::backoff(attempts, &mut self.chance);
-        let due = (!dead).then(|| run.received + micros(wait));
+        let due = (!dead).then(|| run.arrival.received + micros(wait));
         if dead {
             self.counters.dead_letters += 1;
             tracing::error!(kind = %run.packet.envelope.kind, key = %run.packet.envelope.key, why, "dead letter: its lane waits for an operator");
             if run.role == Role::Command {
-                self.answer_saga(run.partition, run.packet, Outcome::Dead, run.received, batch);
+                self.answer_saga(run.arrival, run.packet, Outcome::Dead, batch);
             }
             if let Some(record) = &mut run.record {
                 record.status = "dead-letter".into();
@@ -142,7 +142,7 @@ impl Executor {
         match &run.origin {
             Origin::Waiting(head) => {
                 let head = WaitingHead { attempts, due, dead, not_yet: None, ..head.clone() };
-                self.change_waiting(run.partition, head, why, batch);
+                self.change_waiting(run.arrival.partition, head, why, batch);
             }
             Origin::Ask | Origin::Message => {
                 let lane = lane(run);
@@ -153,16 +153,16 @@ impl Executor {
     }
 
     /// A message whose envelope cannot be read: kept as a dead letter in a lane of its own; whom it would have been for is not known.
-    pub(super) fn unreadable(&mut self, partition: usize, row: &LogRow, received: i64, why: &str, batch: &mut Batch) {
-        let Some(held) = self.held.get_mut(partition) else { return };
-        let number = held.lanes.mint(received);
+    pub(super) fn unreadable(&mut self, arrival: Arrival, row: &LogRow, why: &str, batch: &mut Batch) {
+        let Some(held) = self.held.get_mut(arrival.partition) else { return };
+        let number = held.lanes.mint(arrival.received);
         let lane = format!("unreadable|{}|{}", row.route.from, row.place.position).into();
         let head = WaitingHead { number, lane, attempts: 1, due: None, dead: true, not_yet: None };
         let topic = Role::of_topic(&row.route.to.topic).topic().into();
         held.lanes.put(head.clone());
         self.counters.dead_letters += 1;
         let reason = format!("unreadable: {why}");
-        let waiting = Waiting { head, topic, about: None, reason, raw: row.raw.clone(), since: received, revision: 1 };
+        let waiting = Waiting { head, topic, about: None, reason, raw: row.raw.clone(), since: arrival.received, revision: 1 };
         batch.waiting.push(WaitingWrite::Put(held.partition.clone(), waiting));
     }
 
@@ -178,13 +178,13 @@ impl Executor {
         reason: String,
         batch: &mut Batch,
     ) {
-        let Some(held) = self.held.get_mut(run.partition) else { return };
-        let head = WaitingHead { number: held.lanes.mint(run.received), lane, attempts, due, dead, not_yet };
+        let Some(held) = self.held.get_mut(run.arrival.partition) else { return };
+        let head = WaitingHead { number: held.lanes.mint(run.arrival.received), lane, attempts, due, dead, not_yet };
         held.lanes.put(head.clone());
         self.counters.waiting += 1;
         let raw = run.packet.raw().clone();
         let about = About::of(&run.packet.envelope);
-        let (topic, since) = (run.role.topic().into(), run.received);
+        let (topic, since) = (run.role.topic().into(), run.arrival.received);
         let waiting = Waiting { head, topic, about: Some(about), reason, raw, since, revision: 1 };
         batch.waiting.push(WaitingWrite::Put(held.partition.clone(), waiting));
     }
@@ -204,7 +204,7 @@ impl Executor {
     /// A waiting message that has been settled leaves the table.
     pub(super) fn settled(&mut self, run: &Run<'_>, batch: &mut Batch) {
         if let Origin::Waiting(head) = &run.origin {
-            self.remove_waiting(run.partition, head.number, batch);
+            self.remove_waiting(run.arrival.partition, head.number, batch);
         }
     }
 
@@ -215,14 +215,7 @@ impl Executor {
     }
 
     /// Answers the saga that sent a command, in the commit that settles it, or in which an operator decided about it.
-    pub(super) fn answer_saga(
-        &mut self,
-        partition: usize,
-        packet: &Arc<Packet>,
-        answer: impl Into<Answer>,
-        received: i64,
-        batch: &mut Batch,
-    ) {
+    pub(super) fn answer_saga(&mut self, arrival: Arrival, packet: &Arc<Packet>, answer: impl Into<Answer>, batch: &mut Batch) {
         let Some(saga) = packet.envelope.saga.clone() else { return };
         let body = match serde_json::to_vec(&answer.into()) {
             Ok(body) => body,
@@ -237,24 +230,17 @@ impl Executor {
         let message =
             Outgoing { context, role: Role::Reply, kind: ANSWER_KIND, record: ANSWER_RECORD, key: saga.id.clone(), body };
         let sent = Sent { message, saga: Some(saga), correlation: None, actor: None };
-        let started = self.clock.now();
+        let (Arrival { partition, received, .. }, started) = (arrival, self.clock.now());
         batch.sent.push(Outgo { partition, cause: packet.clone(), sent: Some(sent), received, started });
     }
 
-    pub(super) fn apply(&mut self, changes: Changes, partition: usize, packet: &Arc<Packet>, received: i64, batch: &mut Batch) {
+    pub(super) fn apply(&mut self, changes: Changes, arrival: Arrival, packet: &Arc<Packet>, batch: &mut Batch) {
         let started = self.clock.now();
-        self.apply_at(changes, partition, packet, received, started, batch);
+        self.apply_at(changes, arrival, packet, started, batch);
     }
 
-    pub(super) fn apply_at(
-        &mut self,
-        changes: Changes,
-        partition: usize,
-        packet: &Arc<Packet>,
-        received: i64,
-        started: i64,
-        batch: &mut Batch,
-    ) {
+    pub(super) fn apply_at(&mut self, changes: Changes, arrival: Arrival, packet: &Arc<Packet>, started: i64, batch: &mut Batch) {
+        let Arrival { partition, received, .. } = arrival;
         self.identity.merge(&changes.states, &changes.sagas);
         batch.states.extend(changes.states.into_iter().map(|change| (change.table, change.id)));
         let answer = (*packet.envelope.kind == *ANSWER_KIND).then(|| packet.envelope.id.rsplit_once('/')).flatten();

@@ -15,13 +15,13 @@ use crate::work::Alarm;
 
 impl Executor {
     /// Runs inputs; what misses something is run again when that has been fetched, later inputs of its key after it.
-    pub(super) fn run_all(&mut self, inputs: Vec<Input>, batch: &mut Batch, force: Option<&str>) -> Result<(), Stop> {
+    pub(super) fn run_all(&mut self, inputs: Vec<Input>, batch: &mut Batch) -> Result<(), Stop> {
         let mut inputs = inputs;
         while !inputs.is_empty() {
             let mut again = Vec::new();
             let mut left = inputs.into_iter();
             while let Some(input) = left.next() {
-                match self.process(input, batch, force) {
+                match self.process(input, batch) {
                     Ok(back) => again.extend(back),
                     Err(stop) => {
                         again.extend(left);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{Decided, Step};
 use crate::command::Refusal;
 use crate::executor::batch::Batch;
-use crate::executor::{Executor, Stop, crash};
+use crate::executor::{Arrival, Executor, Stop, crash};
 use crate::identity::Trouble;
 use crate::message::{Packet, Role};
 use crate::saga::{ANSWER_KIND, Answer, Operator, Outcome};
@@ -81,10 +81,10 @@ impl Executor {
         letters: &[Letter],
         fate: Fate<'_>,
         actor: &Arc<str>,
-        received: i64,
-        partition: usize,
+        arrival: Arrival,
         batch: &mut Batch,
     ) -> Result<Step, Stop> {
+        let Arrival { partition, received, .. } = arrival;
         let (mut found, mut changed, mut missing) = (Vec::new(), Vec::new(), Vec::new());
         for letter in letters {
             let waiting = match self.dead_letter(partition, *letter)? {
@@ -120,7 +120,7 @@ impl Executor {
                 Fate::Replay(reason) => {
                     if let Some(packet) = packet.filter(|_| command) {
                         let answer = Answer { outcome: Outcome::Dead, operator: Some(did("replayed", actor, reason)) };
-                        self.answer_saga(partition, &packet, answer, received, batch);
+                        self.answer_saga(arrival, &packet, answer, batch);
                     }
                     let again = WaitingHead { attempts: 0, due: Some(received), dead: false, not_yet: None, ..head };
                     self.change_waiting(partition, again, "replayed by an operator".to_owned(), batch);
@@ -130,7 +130,7 @@ impl Executor {
                         let refusal = Refusal::conflict("discarded", reason).with(serde_json::json!({"actor": actor}));
                         let operator = Some(did("discarded", actor, Some(reason)));
                         let answer = Answer { outcome: Outcome::Refused(refusal.clone()), operator };
-                        self.answer_saga(partition, &packet, answer, received, batch);
+                        self.answer_saga(arrival, &packet, answer, batch);
                         if let Some(mut record) = record {
                             record.status = "refused".into();
                             record.refusal = Some(refusal);
@@ -150,10 +150,10 @@ impl Executor {
         letter: Letter,
         body: &[u8],
         did: Operator,
-        received: i64,
-        partition: usize,
+        arrival: Arrival,
         batch: &mut Batch,
     ) -> Result<Step, Stop> {
+        let partition = arrival.partition;
         let waiting = match self.dead_letter(partition, letter)? {
             Ok(waiting) => waiting,
             Err(refusal) => return Ok(Step::Answer(Err(refusal.into()))),
@@ -166,7 +166,7 @@ impl Executor {
                 }
                 if waiting.topic.as_ref() == Role::Command.topic() {
                     let answer = Answer { outcome: Outcome::Dead, operator: Some(did) };
-                    self.answer_saga(partition, &Arc::new(packet), answer, received, batch);
+                    self.answer_saga(arrival, &Arc::new(packet), answer, batch);
                 }
                 Ok(Decided::Letters { done: vec![letter.number], changed: Vec::new() })
             }

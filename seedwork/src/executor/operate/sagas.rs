@@ -4,34 +4,27 @@ use std::sync::Arc;
 
 use super::{Decided, Decision, Operation, Step, Undecided};
 use crate::command::Refusal;
-use crate::executor::Executor;
 use crate::executor::alarms::own_cause;
 use crate::executor::batch::{Batch, Verdict};
+use crate::executor::{Arrival, Executor};
 use crate::identity::Live;
 use crate::saga::engine::{Input, Move};
 
 impl Executor {
-    pub(super) fn decide_saga(
-        &mut self,
-        operation: &Operation,
-        received: i64,
-        seed: u64,
-        partition: usize,
-        batch: &mut Batch,
-    ) -> Step {
+    pub(super) fn decide_saga(&mut self, operation: &Operation, arrival: Arrival, batch: &mut Batch) -> Step {
         let (Decision::Retry { saga, .. } | Decision::Resolve { saga, .. } | Decision::Abort { saga, .. }) = &operation.decision
         else {
             return Step::Answer(Ok(Decided::Saga(Vec::new())));
         };
-        let packet = Arc::new(own_cause(saga, operation.trace.clone(), received));
-        let ran = self.with_work(partition, &packet, received, seed, |work| {
+        let packet = Arc::new(own_cause(saga, operation.trace.clone(), arrival.received));
+        let ran = self.with_work(arrival, &packet, |work| {
             let live = work.saga(saga)?;
             work.move_saga(saga, input(operation, &live)?)
         });
         let (verdict, mut changes) = match ran {
             Ok(ran) => ran,
             Err(missing) => {
-                self.miss(partition, &packet.envelope, missing, batch);
+                self.miss(arrival.partition, &packet.envelope, missing, batch);
                 return Step::Again;
             }
         };
@@ -45,7 +38,7 @@ impl Executor {
                     }
                     told.push(entry.clone());
                 }
-                self.apply(changes, partition, &packet, received, batch);
+                self.apply(changes, arrival, &packet, batch);
                 Ok(Decided::Saga(told))
             }
             Verdict::Unknown(kind, id) => Err(Undecided::Refused(Refusal::unknown(kind, &id))),
