@@ -138,8 +138,9 @@ pub fn campaigns(read: &dyn Read, filter: &Filter, after: Option<&Cursor>, limit
         format!("{}{sorted} LIMIT {more}", after.unwrap_or_default())
     });
     let table = table::<Campaign>(Here::NAME);
+    // By an expression, so that SQLite sorts all pieces at once: by the column it would merge them, and sort each for that once more.
     query.sql.push_str(&format!(
-        ") AS pieces{sorted} LIMIT {more}) AS page JOIN {table} AS state ON state.id = page.id \
+        ") AS pieces ORDER BY created + 0{order}, id{order} LIMIT {more}) AS page JOIN {table} AS state ON state.id = page.id \
          ORDER BY page.created{order}, page.id{order}"
     ));
     let rows = read.select(&query.sql, &query.values)?;

@@ -45,6 +45,7 @@ impl Readers {
     fn open(&self) -> rusqlite::Result<Connection> {
         let db = Connection::open_with_flags(&self.path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
         db.execute_batch("PRAGMA query_only = ON; PRAGMA busy_timeout = 5000; PRAGMA cache_size = -2048")?;
+        session::plan_once(&db)?;
         Ok(db)
     }
 }
@@ -62,5 +63,30 @@ impl Read for Readers {
             idle.push(db);
         }
         rows
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::StatementStatus;
+
+    use super::*;
+
+    #[test]
+    fn a_query_is_not_planned_again_for_each_limit_that_it_is_asked_with() {
+        let folder = std::env::temp_dir().join(format!("alpes-readers-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let path = folder.join("store.db");
+        let mut store = Sqlite::open(&path).unwrap();
+        store.open(&Schema { epoch: 1, ..Schema::default() }).unwrap();
+        let readers = Readers::new(&path);
+        let sql = "SELECT id FROM saga WHERE id > $1 ORDER BY id LIMIT $2";
+        for limit in 1..5 {
+            assert_eq!(readers.select(sql, &["a".into(), limit.into()]), Ok(vec![]));
+        }
+        let db = readers.idle.lock().unwrap().pop().unwrap();
+        assert_eq!(db.prepare_cached(sql).unwrap().get_status(StatementStatus::RePrepare), 0);
+        drop((db, store));
+        std::fs::remove_dir_all(folder).unwrap();
     }
 }
