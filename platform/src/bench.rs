@@ -1,7 +1,7 @@
 //! The measurements: `alpes bench`. A server process of its own, full durability, driven over HTTP from one light thread in this one.
 //!
-//! `load` says what is asked, `client` asks it, `drive` has many clients ask and measures, `machine` and `counts` read what it cost,
-//! `server` is the server that is measured, `stream` subscribes, `report` prints.
+//! `load` says what is asked and `pace` when, `client` asks it, `drive` has many clients ask and measures, `machine` and `counts` read what
+//! it cost, `server` is the server that is measured, `stream` subscribes, `queries` reads, `report` prints.
 
 use std::io::Write;
 use std::path::Path;
@@ -15,6 +15,8 @@ mod counts;
 mod drive;
 mod load;
 pub(crate) mod machine;
+mod pace;
+mod queries;
 mod report;
 pub(crate) mod server;
 mod stream;
@@ -22,7 +24,7 @@ mod stream;
 use crate::Trouble;
 use crate::cli::{Bench, Common, Rows, Sagas};
 use counts::Counters;
-use drive::{Target, Until, drive};
+use drive::{Plan, Target, Until, drive};
 use load::{FIRST, Load};
 use report::Row;
 use server::Server;
@@ -59,6 +61,7 @@ pub(crate) fn run(what: Bench) -> Result<(), Trouble> {
         Bench::Commands { common, rows } => Bencher::new(common)?.commands(&rows),
         Bench::FanOut { common, participants, rounds } => Bencher::new(common)?.fan_out(participants.into(), rounds.into()),
         Bench::Stream { common, subscribers, rate, seconds } => Bencher::new(common)?.stream(&subscribers, rate, seconds),
+        Bench::Queries { common, asked } => Bencher::new(common)?.queries(&asked),
         Bench::Memory { common, campaigns } => Bencher::new(common)?.memory(campaigns),
     }
 }
@@ -89,7 +92,7 @@ impl Bencher {
             Some(url) => Server::at(url),
             None => {
                 let folder = format!("alpes-bench-{}-{name}", std::process::id());
-                Server::start(&self.common.data.join(folder), self.common.workers, tells)
+                Server::start(&self.common.data.join(folder), false, self.common.workers, tells)
             }
         }
     }
@@ -129,7 +132,8 @@ impl Bencher {
             let server = self.server_that(&format!("{}-{clients}", into.len()), *subscribers > 0)?;
             let first = FIRST + into.len() as u64 * 1_000_000_000;
             let until = Until::Time(Duration::from_secs(rows.seconds));
-            let (measured, _) = drive(&self.target(&server), load, *clients, first, until, *subscribers)?;
+            let plan = Plan { subscribers: *subscribers, ..Plan::of(load, *clients, first, until) };
+            let (measured, _) = drive(&self.target(&server), &plan)?;
             let row = Row { subscribers: *subscribers, ..Row::of(&load.name, *clients, self.cores, &measured) };
             if !self.common.json {
                 say(&report::line(&row));
@@ -181,7 +185,7 @@ impl Bencher {
             let load = Load::fan_out(&self.run, participants, refused);
             let server = self.server(if refused { "undone" } else { "completed" })?;
             let first = FIRST + u64::from(refused) * 1_000_000_000;
-            let (measured, _) = drive(&self.target(&server), &load, 1, first, Until::Count(rounds), 0)?;
+            let (measured, _) = drive(&self.target(&server), &Plan::of(&load, 1, first, Until::Count(rounds)))?;
             let row = Row::of(&load.name, 1, self.cores, &measured);
             if !self.common.json {
                 say(&format!(
@@ -258,7 +262,7 @@ impl Bencher {
             if upto == done {
                 continue;
             }
-            let (measured, free) = drive(&self.target(&server), &load, 64, next, Until::Count(upto - done), 0)?;
+            let (measured, free) = drive(&self.target(&server), &Plan::of(&load, 64, next, Until::Count(upto - done)))?;
             next = free;
             let per_second = (upto - done) as f64 / measured.took.as_secs_f64();
             done = upto;

@@ -126,6 +126,13 @@ pub enum Bench {
         #[arg(long, default_value_t = 10, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=3600))]
         seconds: u64,
     },
+    /// One campaign by its id and filtered pages of 20, asked for while campaigns are registered
+    Queries {
+        #[command(flatten)]
+        common: Common,
+        #[command(flatten)]
+        asked: Asked,
+    },
     /// Memory of the server after so many campaigns
     Memory {
         #[command(flatten)]
@@ -182,6 +189,29 @@ pub struct Rows {
     /// to the log as well, so `0,10` compares a server that nobody looks at with one that is watched
     #[arg(long, value_delimiter = ',', default_value = "0", value_parser = clap::value_parser!(u16).range(0..=4000))]
     pub subscribers: Vec<u16>,
+}
+
+/// What is asked of how many campaigns.
+#[derive(Clone, Debug, Args)]
+pub struct Asked {
+    /// Campaigns that there are: what is missing of them is registered first (a million take some minutes and 14 GB)
+    #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(10..=1_000_000_000))]
+    pub campaigns: u64,
+    /// A data directory that is kept for the next measurement, with its campaigns
+    #[arg(long, value_name = "DIR", conflicts_with = "url")]
+    pub store: Option<PathBuf>,
+    /// Queries a second of the first table, each due at its time, whether or not those before it have been answered
+    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub rate: u32,
+    /// Campaigns that are registered each second meanwhile
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub registrations: u32,
+    /// Connections that ask
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=4096))]
+    pub clients: u16,
+    /// How long each table is measured, after two seconds of warming up
+    #[arg(long, default_value_t = 10, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub seconds: u64,
 }
 
 /// A load of registration sagas.

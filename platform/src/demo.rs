@@ -81,7 +81,7 @@ pub fn run(asked: &Demo) -> Result<(), Trouble> {
     let runtime = runtime.map_err(|error| Trouble::new(format!("cannot wait for signals ({error})")))?;
     // From here on a signal waits until the server is there to be stopped.
     let mut signals = runtime.block_on(async { Signals::listen() })?;
-    let server = Server::start(&std::env::temp_dir().join(format!("alpes-demo-{}", std::process::id())), None, false)?;
+    let server = Server::start(&std::env::temp_dir().join(format!("alpes-demo-{}", std::process::id())), false, None, false)?;
     print::note(&format!("no server runs on {}: this demo has started one of its own", settings.data.display()));
     let client = Client::at(format!("http://{}", server.address), &settings);
     tell(&client, asked.ask.json, Some(&client))?;

@@ -1,4 +1,4 @@
-//! A server of one's own: a process, in a new data directory that is deleted afterwards.
+//! A server of one's own: a process, in a data directory that is deleted afterwards unless it is to be kept.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
@@ -23,17 +23,18 @@ pub struct Server {
 #[derive(Debug)]
 struct Own {
     child: Child,
-    folder: PathBuf,
+    /// Deleted when it has ended.
+    folder: Option<PathBuf>,
     /// Held, so that the server may go on writing there.
     _says: BufReader<ChildStdout>,
 }
 
 impl Server {
-    /// Starts this very binary in a new directory, and waits until it listens.
+    /// Starts this very binary in a directory, which is deleted afterwards unless it is kept, and waits until it listens.
     ///
     /// # Errors
     /// When it does not start; what it said itself stands on the standard error.
-    pub fn start(folder: &Path, workers: Option<u16>, told: bool) -> Result<Server, Trouble> {
+    pub fn start(folder: &Path, kept: bool, workers: Option<u16>, told: bool) -> Result<Server, Trouble> {
         let binary =
             std::env::current_exe().map_err(|error| Trouble::new(format!("cannot find this program's own file: {error}")))?;
         let mut command = Command::new(binary);
@@ -51,8 +52,8 @@ impl Server {
         let mut says = BufReader::new(out);
         let address = listening(&mut says);
         let gauge = Gauge::new(Some(child.id()), folder);
-        let own = Own { child, folder: folder.to_owned(), _says: says };
-        // From here on `own` stops the server and deletes its directory, however this ends.
+        let own = Own { child, folder: (!kept).then(|| folder.to_owned()), _says: says };
+        // From here on `own` stops the server and deletes its directory if it is to, however this ends.
         let address = address?;
         Ok(Server { address, gauge, _own: Some(own) })
     }
@@ -95,10 +96,11 @@ impl Drop for Own {
         if let Err(error) = self.child.kill().and_then(|()| self.child.wait()) {
             tracing::warn!(%error, process = self.child.id(), "the server could not be ended");
         }
-        if let Err(error) = fs::remove_dir_all(&self.folder)
+        if let Some(folder) = &self.folder
+            && let Err(error) = fs::remove_dir_all(folder)
             && error.kind() != std::io::ErrorKind::NotFound
         {
-            tracing::warn!(%error, folder = %self.folder.display(), "the data of the server could not be deleted");
+            tracing::warn!(%error, folder = %folder.display(), "the data of the server could not be deleted");
         }
     }
 }

@@ -16,6 +16,8 @@ use crate::trouble::Trouble;
 
 /// The longest line of the stream that is looked at, in bytes: longer ones are not of this load.
 const LINE_MAX: usize = 64 << 10;
+/// Bytes that a subscriber reads at a time, who does not look at them.
+const BURST: usize = 256 << 10;
 const TIME: &[u8] = b"\"time\":";
 
 /// Lets so many subscribers listen while `rate` sagas a second run for so many seconds. How long after it was written each event was
@@ -76,20 +78,37 @@ pub async fn subscribe(server: SocketAddr) -> Result<TcpStream, String> {
     Ok(socket)
 }
 
-async fn read(socket: TcpStream, latencies: Rc<RefCell<Vec<u32>>>) -> String {
-    let clock = SystemClock::default();
-    follow(socket, |time| latencies.borrow_mut().push(u32::try_from(clock.now() - time).unwrap_or(0))).await
+/// Reads until the server ends it, which it should not; why it did. What comes is not looked at, so that ten who listen to all that a
+/// server does take little of the machine that is measured.
+pub async fn follow(mut socket: TcpStream) -> String {
+    let mut buffer = vec![0; BURST];
+    let mut last = 0;
+    loop {
+        last = match more(socket.read(&mut buffer).await, || buffer[..last].to_vec()) {
+            Ok(read) => read,
+            Err(told) => return told,
+        };
+    }
 }
 
-/// Reads until the server ends it, which it should not; why it did. Hears the time of each event.
-pub async fn follow(mut socket: TcpStream, mut hear: impl FnMut(i64)) -> String {
+/// How many bytes came; or why none does any more, with what was said last.
+fn more(read: std::io::Result<usize>, told: impl FnOnce() -> Vec<u8>) -> Result<usize, String> {
+    match read {
+        Ok(0) => Err(format!("a subscriber was cut: {}", String::from_utf8_lossy(&told()))),
+        Ok(read) => Ok(read),
+        Err(error) => Err(format!("a subscriber's connection broke: {error}")),
+    }
+}
+
+/// Reads likewise, and tells how late each event was.
+async fn read(mut socket: TcpStream, latencies: Rc<RefCell<Vec<u32>>>) -> String {
+    let clock = SystemClock::default();
+    let hear = |time| latencies.borrow_mut().push(u32::try_from(clock.now() - time).unwrap_or(0));
     let mut buffer = Vec::with_capacity(LINE_MAX);
     let mut told = Vec::new();
     loop {
-        match socket.read_buf(&mut buffer).await {
-            Ok(0) => return format!("a subscriber was cut: {}", String::from_utf8_lossy(&told)),
-            Ok(_) => {}
-            Err(error) => return format!("a subscriber's connection broke: {error}"),
+        if let Err(told) = more(socket.read_buf(&mut buffer).await, || std::mem::take(&mut told)) {
+            return told;
         }
         let mut from = 0;
         while let Some(end) = buffer.get(from..).and_then(|rest| rest.iter().position(|byte| *byte == b'\n')) {
