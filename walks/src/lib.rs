@@ -2,7 +2,8 @@
 //!
 //! [`asks`] writes commands the way a story tells them, [`look`] reads what became of them, and [`invariants()`] says what holds
 //! whenever all is at rest, whatever happened before. A story of [`stories`] is told to any [`Alpes`]: to a [`World`] in both of its shapes
-//! here (`tests/stories.rs`), and to processes over PostgreSQL and Pulsar in `platform/tests/distributed/stories.rs`.
+//! here (`tests/stories.rs`), and over HTTP ([`http`]) to one process with its store in a directory
+//! (`platform/tests/server/stories.rs`) and to processes over PostgreSQL and Pulsar (`platform/tests/distributed/stories.rs`).
 //!
 //! What is told to a `World` only, because it is about what only a `World` can do: bad days (faults that a seed draws), the laws of sagas
 //! and the troubles of machines (handlers that break on command, time that is turned on, clocks that sleep), drafts (a broker that keeps
@@ -15,6 +16,7 @@ use seedwork::testing::World;
 
 mod alpes;
 pub mod asks;
+pub mod http;
 pub mod invariants;
 pub mod look;
 pub mod stories;

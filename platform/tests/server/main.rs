@@ -17,6 +17,7 @@ mod sagas;
 mod settings;
 mod started;
 mod stopped;
+mod stories;
 mod streamed;
 mod streams;
 mod support;
