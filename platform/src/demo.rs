@@ -10,7 +10,7 @@ use serde_json::json;
 use ureq::http::Method;
 
 use crate::bench::server::Server;
-use crate::client::{Ask, Client, part, pause, understood};
+use crate::client::{Ask, Client, part, understood};
 use crate::lock::{self, Holder};
 use crate::print::{self, Cell, Look, Table};
 use crate::serve::Signals;
@@ -162,19 +162,46 @@ fn of(client: &Client, story: &'static Story) -> Result<Told, Trouble> {
     })
 }
 
-/// The saga that registered a campaign, once it and all that followed from it have ended.
+/// The saga that registered a campaign, once it and all that followed from it have ended or wait for an operator.
 fn ended(client: &Client, campaign: &str) -> Result<Saga, Trouble> {
     let clock = SystemClock::default();
     loop {
         let (items, _) = client.list("/v1/sagas", &[("key", campaign.to_owned())], 200)?;
         let sagas = items.iter().map(|item| understood::<Saga>(item.get())).collect::<Result<Vec<_>, _>>()?;
-        let ended = sagas.iter().all(|saga| matches!(&*saga.status, "completed" | "undone" | "stuck"));
-        if ended || clock.monotonic() > PATIENCE {
-            let registration = sagas.into_iter().find(|saga| saga.name == "campaign.registration");
-            return registration
-                .ok_or_else(|| Trouble::new(format!("the server knows {campaign} and no saga that registered it")));
+        match sagas.iter().find(|saga| !saga.rests()) {
+            Some(saga) if rested(client, &saga.id, &clock)? => {}
+            _ => {
+                let registration = sagas.into_iter().find(|saga| saga.name == "campaign.registration");
+                return registration
+                    .ok_or_else(|| Trouble::new(format!("the server knows {campaign} and no saga that registered it")));
+            }
         }
-        pause(Duration::from_millis(250));
+    }
+}
+
+/// Lets the server answer when a saga has ended or waits for an operator; no longer than what is left of the patience.
+fn rested(client: &Client, saga: &str, clock: &SystemClock) -> Result<bool, Trouble> {
+    let path = format!("/v1/sagas/{}", part(saga));
+    let mut tag = None::<String>;
+    loop {
+        let left = PATIENCE.saturating_sub(clock.monotonic());
+        // It waits in whole seconds.
+        if left < Duration::from_secs(1) {
+            return Ok(false);
+        }
+        if let Some((body, version)) = client.changed(&path, tag.as_deref(), left)? {
+            if understood::<Saga>(&body)?.rests() {
+                return Ok(true);
+            }
+            tag = Some(version);
+        }
+    }
+}
+
+impl Saga {
+    /// Whether nothing more happens by itself.
+    fn rests(&self) -> bool {
+        matches!(&*self.status, "completed" | "undone" | "stuck")
     }
 }
 
