@@ -44,6 +44,9 @@ pub struct SagaRecord {
     pub answer_to: Option<Arc<str>>,
     /// The id of the command that started it.
     pub command: Arc<str>,
+    /// The W3C trace context of that command: what moves the saga without a message belongs to its trace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace: Option<Arc<str>>,
     /// When it started: microseconds since 1970.
     pub started: i64,
     /// When it last moved: microseconds since 1970.
@@ -81,6 +84,7 @@ impl SagaRecord {
             actor: self.actor.clone(),
             answer_to: self.answer_to.clone(),
             command: self.command.clone(),
+            trace: self.trace.clone(),
             started: self.started,
             updated: self.updated,
             lines: self.lines,

@@ -23,6 +23,8 @@ pub(crate) struct Sent {
     pub saga: Option<SagaRef>,
     pub correlation: Option<Arc<str>>,
     pub actor: Option<Arc<str>>,
+    /// Whose trace it belongs to when its cause belongs to none.
+    pub trace: Option<Arc<str>>,
 }
 
 /// What may happen to a saga later, counted from the commit.
@@ -170,6 +172,7 @@ impl UnitOfWork<'_> {
             saga: None,
             correlation: None,
             actor: None,
+            trace: None,
         }));
         if let Some(change) = self.changes.states.iter_mut().find(|change| change.table == table && &*change.id == aggregate.id())
         {
@@ -195,7 +198,7 @@ impl UnitOfWork<'_> {
     pub fn send<C: Command>(&mut self, command: &C) -> Result {
         match Outgoing::of(command) {
             Ok(message) => {
-                self.changes.sent.push(Sent { message, saga: None, correlation: None, actor: None });
+                self.changes.sent.push(Sent { message, saga: None, correlation: None, actor: None, trace: None });
                 Ok(())
             }
             Err(error) => self.fault(format!("{} cannot be written as JSON: {error}", C::KIND)),
@@ -225,6 +228,7 @@ impl UnitOfWork<'_> {
             actor: self.cause.actor.clone(),
             answer_to: self.cause.answer_to.clone(),
             command: self.cause.id.clone(),
+            trace: self.cause.trace.clone(),
             started: self.now,
             updated: self.now,
             lines: 0,
@@ -310,12 +314,13 @@ impl UnitOfWork<'_> {
                         .ok_or_else(|| Error::fault(format!("row {row} of {} has no such command", definition.name)))?
                         .map_err(|error| Error::fault(format!("row {row} of {}: {error}", definition.name)))?;
                     let saga = SagaRef { id: id.clone(), context: live.record.context.clone(), row, index, direction, attempt };
-                    let (correlation, actor) = (live.record.correlation.clone(), live.record.actor.clone());
+                    let record = &live.record;
                     self.changes.sent.push(Sent {
                         message,
                         saga: Some(saga),
-                        correlation: Some(correlation),
-                        actor: Some(actor),
+                        correlation: Some(record.correlation.clone()),
+                        actor: Some(record.actor.clone()),
+                        trace: record.trace.clone(),
                     });
                 }
                 Effect::Deadline(within) => self.changes.alarms.push((id.clone(), Alarm::Deadline(within))),

@@ -12,7 +12,7 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::Value;
 
-use super::sagas::late;
+use super::sagas::{late, stand};
 use super::support::{Client, Folder, Server, alpes, ask, campaign, run, until};
 
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
@@ -125,11 +125,14 @@ fn attribute(of: &Value, name: &str) -> String {
     found["value"]["stringValue"].as_str().expect("a text").to_owned()
 }
 
-fn traced(address: SocketAddr, id: &str, trace: &str, flags: &str) {
+/// Registers a campaign within a trace; the id of its saga.
+fn traced(address: SocketAddr, id: &str, trace: &str, flags: &str) -> String {
     let headers = format!("Prefer: wait=30\r\ntraceparent: 00-{trace}-{CALLER}-{flags}\r\n");
     let body = campaign(id, "b-1", &["p-1"]);
     let answer = Client::open(address).and_then(|mut client| client.ask("POST", "/v1/campaigns", &headers, &body));
-    assert_eq!(answer.expect("an answer").body["status"], "completed");
+    let told = answer.expect("an answer").body;
+    assert_eq!(told["status"], "completed");
+    told["saga"].as_str().expect("the id of a saga").to_owned()
 }
 
 #[test]
@@ -293,4 +296,28 @@ fn what_follows_from_an_operators_decision_belongs_to_its_request() {
     let (_, answered) = until("its answer is exported", || collector.named("saga.answered.v1"));
     assert_eq!((&sent["traceId"], &sent["parentSpanId"]), (&TRACE.into(), &asked["spanId"]));
     assert_eq!((&answered["traceId"], &answered["parentSpanId"]), (&TRACE.into(), &sent["spanId"]));
+}
+
+#[test]
+fn what_a_saga_sends_again_after_a_while_belongs_to_the_trace_of_the_request_that_began_it() {
+    let collector = Collector::start();
+    let folder = Folder::new();
+    let started = || {
+        let mut command = alpes(&folder.data());
+        command.args(["--otlp", &format!("http://{}", collector.address)]);
+        Server::listening(command, &folder)
+    };
+    let server = started();
+    let id = traced(server.address, "c-1", TRACE, "01");
+    until("the last message is exported", || collector.named("campaign.activated.v1"));
+    let (_, asked) = collector.named("POST /v1/campaigns").expect("it came before");
+    assert_eq!(server.stop().error, "");
+    collector.spans.lock().unwrap_or_else(PoisonError::into_inner).clear();
+
+    // Its last row was refused once: it is sent again a second later, and no message is the cause.
+    stand(&folder, &id, r#"{"stage":"running","row":5,"rows":["d||","dd||","dd||","d||","r||"],"late":false}"#);
+    let server = started();
+    let (_, sent) = until("the command is exported", || collector.named("campaign.activate.v1"));
+    assert_eq!((&sent["traceId"], &sent["parentSpanId"]), (&TRACE.into(), &asked["spanId"]));
+    assert_eq!(server.stop().error, "");
 }

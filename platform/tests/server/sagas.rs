@@ -130,7 +130,7 @@ fn what_is_not_there_and_who_does_not_answer_have_their_own_status() {
 
 /// Makes a saga stand elsewhere than it does; nobody holds its store.
 #[track_caller]
-fn stand(folder: &Folder, id: &str, stands: &str) {
+pub fn stand(folder: &Folder, id: &str, stands: &str) {
     let store = rusqlite::Connection::open(folder.store()).expect("the store opens");
     let sql = "UPDATE saga SET stage = 'running', body = json_set(body, '$.run', json(?1)) WHERE id = ?2";
     assert_eq!(store.execute(sql, [stands, id]).expect("it is changed"), 1);

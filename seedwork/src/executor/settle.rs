@@ -229,7 +229,7 @@ impl Executor {
         let context = context.map_or_else(|| leak(&saga.context), |context| context.name);
         let message =
             Outgoing { context, role: Role::Reply, kind: ANSWER_KIND, record: ANSWER_RECORD, key: saga.id.clone(), body };
-        let sent = Sent { message, saga: Some(saga), correlation: None, actor: None };
+        let sent = Sent { message, saga: Some(saga), correlation: None, actor: None, trace: None };
         let (Arrival { partition, received, .. }, started) = (arrival, self.clock.now());
         batch.sent.push(Outgo { partition, cause: packet.clone(), sent: Some(sent), received, started });
     }

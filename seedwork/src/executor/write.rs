@@ -188,7 +188,7 @@ impl Executor {
             kind: message.kind.into(),
             key: message.key.clone(),
             time: now,
-            trace: cause.envelope.trace.clone(),
+            trace: cause.envelope.trace.clone().or_else(|| sent.trace.clone()),
             correlation: sent.correlation.clone().unwrap_or_else(|| cause.envelope.correlation.clone()),
             causation: Some(cause.envelope.id.clone()),
             actor: sent.actor.clone().unwrap_or_else(|| cause.envelope.actor.clone()),

@@ -83,6 +83,7 @@ mod tests {
             version: 1,
             context: "ferry".into(),
             correlation: "c".into(),
+            trace: None,
             actor: "local".into(),
             answer_to: None,
             command: "c".into(),

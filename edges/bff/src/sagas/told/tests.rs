@@ -66,6 +66,7 @@ fn told(run: Run, stuck: bool) -> Value {
         actor: "local".into(),
         answer_to: None,
         command: "k".into(),
+        trace: None,
         started: 0,
         updated: 1_000_000,
         lines: 0,
