@@ -427,3 +427,28 @@ impl Identity {
 fn weight(live: &Live) -> usize {
     1024 + live.record.run.rows.iter().map(|row| row.len() * 16).sum::<usize>()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_commit_under_way_changed_is_kept_over_a_batch_that_was_taken_back() {
+        let mut identity = Identity::new(1);
+        identity.begin();
+        let changed = identity.batch();
+        let cached = Cached { value: None, version: 1, used: changed, bytes: 1, dirty: false, before: None, changed };
+        identity.put(0, "car-1".into(), cached);
+        let mut known_after = |taken_back: bool| {
+            identity.begin();
+            identity.borrowed(0, "car-1");
+            if taken_back {
+                identity.take_back();
+            }
+            identity.begin();
+            identity.tables[0].get_mut("car-1").is_some()
+        };
+        assert!(known_after(true), "it may not be readable yet");
+        assert!(!known_after(false));
+    }
+}
