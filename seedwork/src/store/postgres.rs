@@ -91,7 +91,7 @@ struct Owner {
 impl Postgres {
     /// A store in the database that a URL names: `postgres://user:password@host:port/database`. With `?sslmode=require` the connections
     /// are encrypted, with `?sslmode=verify-full` the server's certificate and name are checked too, with `verify-ca` the certificate
-    /// alone. `&sslrootcert=/path/of/root.crt` names the authorities; without it `verify-full` trusts those that the system trusts.
+    /// alone. `&sslrootcert=/path/of/root.crt` names the authorities; with `verify-full` also `system`, those that the system trusts.
     ///
     /// # Errors
     /// When the URL cannot be read, the server cannot be reached or used, or does not promise to keep what it acknowledges; the text

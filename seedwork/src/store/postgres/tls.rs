@@ -52,13 +52,23 @@ pub(super) fn configure(config: &mut Config, mode: Option<&str>, root: Option<&s
             return Ok(None);
         }
         (Some("require"), None) => (None, false),
-        (None | Some("verify-full"), Some("system")) | (Some("verify-full"), None) => (Some(Authorities::System), true),
+        (None | Some("verify-full"), Some("system")) => (Some(Authorities::System), true),
         (Some("verify-full"), Some(path)) => (Some(Authorities::File(path)), true),
+        // PostgreSQL's own clients then read a file in the user's home. Whom a service trusts may not hang on whose home it runs in, and
+        // the system's authorities in its place would let in whom those clients keep out.
+        (Some("verify-full"), None) => {
+            return wrong(
+                "sslmode=verify-full has to be told whose signature counts: name the file of your own authority (PEM), as in \
+                 sslmode=verify-full&sslrootcert=/etc/alpes/root.crt, or write sslrootcert=system for those that this system trusts (no \
+                 root.crt is looked for in ~/.postgresql)"
+                    .to_owned(),
+            );
+        }
         // Anybody can have a certificate of an authority that the system trusts, for a name of their own.
         (Some("require" | "verify-ca"), Some("system")) | (Some("verify-ca"), None) => {
             return wrong(
                 "sslmode=verify-ca checks no name, so the system's certificates prove nothing: name the file of your own authority \
-                 (PEM), as in sslmode=verify-ca&sslrootcert=/etc/alpes/root.crt, or write sslmode=verify-full"
+                 (PEM), as in sslmode=verify-ca&sslrootcert=/etc/alpes/root.crt, or write sslmode=verify-full&sslrootcert=system"
                     .to_owned(),
             );
         }
@@ -191,6 +201,11 @@ mod tests {
         for weak in ["?sslmode=verify-ca", "?sslmode=verify-ca&sslrootcert=system", "?sslmode=require&sslrootcert=system"] {
             assert!(refused(&format!("postgres://u@h/d{weak}")).contains("sslrootcert=/"), "{weak}");
         }
+        let whom = refused("postgres://u@h/d?sslmode=verify-full");
+        assert!(
+            whom.contains("sslrootcert=system") && whom.contains("sslrootcert=/") && whom.contains("~/.postgresql"),
+            "{whom}"
+        );
         assert!(refused("postgres://u@h/d?sslmode=prefer").contains("verify-full"));
         assert!(refused("postgres://u@h/d?sslrootcert=/x").contains("sslmode=verify-full"));
         assert!(refused("postgres://u@h/d?sslmode=verify-full&sslrootcert=/nowhere/x.crt").contains("/nowhere/x.crt"));

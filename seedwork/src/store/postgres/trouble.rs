@@ -54,8 +54,8 @@ pub(super) fn unreachable(place: &str, error: &Error) -> String {
         Some(code) if *code == SqlState::TOO_MANY_CONNECTIONS => ": raise max_connections, or run fewer replicas",
         Some(_) => "",
         None if error.to_string().contains("TLS") => {
-            ": the server has to speak TLS, with a certificate from an authority in sslrootcert (without one: that this system trusts) and, \
-             with sslmode=verify-full, that names this host"
+            ": the server has to speak TLS, with a certificate from an authority in sslrootcert (system: that this system trusts) and, with \
+             sslmode=verify-full, that names this host"
         }
         None => ": is the server there, and does it listen at this address?",
     };
