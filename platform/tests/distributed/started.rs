@@ -1,7 +1,7 @@
 //! Services that are started before what they need, and services that are told something that is not so.
 #![expect(clippy::disallowed_methods, reason = "what stands between a service and a server has threads of its own")]
 
-use std::io::Read as _;
+use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,19 +12,31 @@ use crate::support::{Stack, campaign, free_port, until};
 
 /// From now on whoever connects to this port reaches the other one, as long as the process lives.
 fn open(port: u16, to: u16) {
-    open_when(port, to, Arc::new(AtomicBool::new(true)));
+    open_but(port, to, |_| false);
 }
 
 /// As [`open`], but until that is true whoever connects is cut off when it has said something.
 fn open_when(port: u16, to: u16, through: Arc<AtomicBool>) {
+    open_but(port, to, move |one| {
+        let shut = !through.load(Ordering::SeqCst);
+        if shut {
+            // Whether it has said something or gone, it is cut off.
+            let _said = one.read(&mut [0; 8]);
+        }
+        shut
+    });
+}
+
+/// As [`open`], but for those with whom this is done.
+fn open_but(port: u16, to: u16, mut done: impl FnMut(&mut TcpStream) -> bool + Send + 'static) {
     let listener = TcpListener::bind(("127.0.0.1", port)).expect("the port is free");
     std::thread::spawn(move || {
         for one in listener.incoming() {
-            if !through.load(Ordering::SeqCst) {
-                drop(one.and_then(|mut one| one.read(&mut [0; 8])));
+            let Ok(mut one) = one else { continue };
+            if done(&mut one) {
                 continue;
             }
-            let (Ok(one), Ok(other)) = (one, TcpStream::connect(("127.0.0.1", to))) else { continue };
+            let Ok(other) = TcpStream::connect(("127.0.0.1", to)) else { continue };
             for (from, into) in [(one.try_clone(), other.try_clone()), (Ok(other), Ok(one))] {
                 let (Ok(mut from), Ok(mut into)) = (from, into) else { continue };
                 std::thread::spawn(move || {
@@ -101,6 +113,33 @@ fn a_service_that_starts_before_its_database_goes_on_when_it_comes_and_stops_whe
     until("it is ready", || (stack.get_at("campaign", "/readyz").status == 200).then_some(()));
     let held = || stack.get_at("campaign", "/v1/subscriptions").json["items"].as_array().map_or(0, Vec::len);
     until("it holds its partitions", || (held() > 0).then_some(()));
+}
+
+/// What PostgreSQL says to whoever asks for a database that is not there.
+fn unknown_database(one: &mut TcpStream) {
+    let fields = b"SFATAL\0VFATAL\0C3D000\0Mdatabase does not exist\0\0";
+    let length = u32::try_from(fields.len() + 4).expect("it is short").to_be_bytes();
+    let said = one.read(&mut [0; 1024]).and_then(|_| one.write_all(&[b"E", &length[..], fields].concat()));
+    said.expect("a client that connects says what it wants, and hears the answer");
+}
+
+#[test]
+fn what_looks_like_a_mistake_once_and_is_none_the_next_time_does_not_end_a_service() {
+    let port = free_port();
+    let Some(mut stack) = Stack::find().map(|stack| stack.between(Some(port), None)) else { return };
+    let told = Arc::new(AtomicBool::new(false));
+    let refused = told.clone();
+    open_but(port, stack.server_ports()[0], move |one| {
+        let first = !refused.swap(true, Ordering::SeqCst);
+        if first {
+            unknown_database(one);
+        }
+        first
+    });
+    stack.launch("campaign");
+    until("it is ready", || (stack.get_at("campaign", "/readyz").status == 200).then_some(()));
+    assert!(told.load(Ordering::SeqCst), "it was told so once");
+    stack.stop("campaign");
 }
 
 #[test]

@@ -6,8 +6,11 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use futures_util::{SinkExt, StreamExt};
 use pulsar::message::proto::{self, BaseCommand, base_command::Type};
 use pulsar::message::{Codec, Message, Payload};
+use rustls::ServerConfig;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+use tokio_rustls::TlsAcceptor;
 use tokio_util::codec::Framed;
 
 /// What goes wrong next; each counts down.
@@ -77,14 +80,37 @@ pub struct Fake {
 
 impl Fake {
     pub fn start() -> Fake {
+        Fake::over("pulsar://127.0.0.1", |stream| async { Some(stream) })
+    }
+
+    /// One that speaks TLS, under the name `localhost`.
+    pub fn encrypted(config: Arc<ServerConfig>) -> Fake {
+        let acceptor = TlsAcceptor::from(config);
+        Fake::over("pulsar+ssl://localhost", move |stream| {
+            let acceptor = acceptor.clone();
+            // A client that does not trust it goes away here.
+            async move { acceptor.accept(stream).await.ok() }
+        })
+    }
+
+    fn over<S, F>(place: &str, greet: impl Fn(TcpStream) -> F + Send + 'static) -> Fake
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        F: Future<Output = Option<S>> + Send + 'static,
+    {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
-        let url = format!("pulsar://{}", listener.local_addr().unwrap());
+        let url = format!("{place}:{}", listener.local_addr().unwrap().port());
         let state = Arc::new(Mutex::new(State::default()));
         let (accepted, address) = (state.clone(), url.clone());
         runtime.spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(connection(stream, accepted.clone(), address.clone()));
+                let (greeted, state, address) = (greet(stream), accepted.clone(), address.clone());
+                tokio::spawn(async move {
+                    if let Some(stream) = greeted.await {
+                        connection(stream, state, address).await;
+                    }
+                });
             }
         });
         Fake { url, state, _runtime: runtime }
@@ -140,7 +166,7 @@ impl Fake {
     }
 }
 
-async fn connection(stream: TcpStream, state: Arc<Mutex<State>>, url: String) {
+async fn connection(stream: impl AsyncRead + AsyncWrite + Unpin, state: Arc<Mutex<State>>, url: String) {
     let mut framed = Framed::new(stream, Codec);
     let (sender, mut outgoing) = unbounded_channel();
     let id = {
@@ -265,6 +291,7 @@ impl State {
             let response = if refused { LookupType::Failed } else { LookupType::Connect };
             let lookup_topic_response = Some(proto::CommandLookupTopicResponse {
                 broker_service_url: Some(url.to_owned()),
+                broker_service_url_tls: Some(url.to_owned()),
                 response: Some(response as i32),
                 request_id: asked.request_id,
                 authoritative: Some(true),

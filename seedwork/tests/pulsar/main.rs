@@ -2,6 +2,7 @@
 #![cfg(feature = "distributed")]
 #![expect(clippy::disallowed_methods, reason = "a server takes real time")]
 
+mod encrypted;
 mod fake;
 mod faults;
 mod followed;
