@@ -3,7 +3,7 @@
 
 use std::process::Command;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -50,13 +50,14 @@ fn the_partitions_of_a_stopped_replica_flow_again_and_it_can_write_nothing_when_
     until("it is found", || (stack.get("/v1/enrolments/p-c-last-1~c-last").status == 200).then_some(()));
 }
 
-/// Registers campaigns until it is told to stop, and waits until nothing moves any more; how many.
-fn register(processes: &Arc<Processes>, done: &AtomicBool) -> usize {
+/// Registers campaigns until it is told to stop, and waits until nothing moves any more. All clients count together.
+fn register(processes: &Arc<Processes>, done: &AtomicBool, all: &AtomicUsize) {
     let mut scene = Scene::new(processes);
     let until = Instant::now() + BOUND;
     let mut asked = 0;
     while !done.load(Ordering::SeqCst) && Instant::now() < until {
         asked += 1;
+        all.fetch_add(1, Ordering::SeqCst);
         scene.ask(&walks::campaign(&format!("c-{asked}")).budget("10", "USD"));
         // Below what this machine can do, so that the time goes by with sagas at every stage and not with a queue.
         std::thread::sleep(Duration::from_millis(40));
@@ -65,7 +66,6 @@ fn register(processes: &Arc<Processes>, done: &AtomicBool) -> usize {
     assert_eq!(invariants(&scene), Ok(()));
     let completed = scene.sagas().iter().filter(|(_, record)| record.stage() == "completed").count();
     assert_eq!(completed, asked, "each that was accepted was registered, once");
-    asked
 }
 
 #[test]
@@ -77,14 +77,15 @@ fn of_what_an_owner_says_to_itself_nothing_is_lost_or_done_twice_when_its_partit
         let told: Value = told.ok().and_then(|mut told| told.body_mut().read_to_string().ok()?.parse().ok()).unwrap_or_default();
         told["items"].as_array().map_or(0, Vec::len)
     };
-    let done = AtomicBool::new(false);
-    let asked: usize = std::thread::scope(|scope| {
-        let clients: Vec<_> = (0..4).map(|_| scope.spawn(|| register(&processes, &done))).collect();
+    let (done, all) = (AtomicBool::new(false), AtomicUsize::new(0));
+    std::thread::scope(|scope| {
+        let clients: Vec<_> = (0..4).map(|_| scope.spawn(|| register(&processes, &done, &all))).collect();
         // Another replica of the context that commands itself takes its share, and gives it back: when it is told to, or when its leases end.
         for killed in [false, true, false] {
             let (mut replica, url) = listening(stack.command("campaign", &stack.database("campaign"), 0));
             until("it holds its share", || (holds(&url) > 0).then_some(()));
-            std::thread::sleep(Duration::from_secs(1));
+            let before = all.load(Ordering::SeqCst);
+            until("more are asked for meanwhile", || (all.load(Ordering::SeqCst) >= before + 12).then_some(()));
             if killed {
                 replica.kill().expect("it can be killed");
             } else {
@@ -95,8 +96,7 @@ fn of_what_an_owner_says_to_itself_nothing_is_lost_or_done_twice_when_its_partit
             assert!(killed || ended.success(), "{ended}");
         }
         done.store(true, Ordering::SeqCst);
-        clients.into_iter().map(|client| client.join().expect("a client that found all well")).sum()
+        clients.into_iter().for_each(|client| client.join().expect("a client that found all well"));
     });
-    assert!(asked > 100, "only {asked} were asked while partitions changed hands");
     assert_eq!(stack.get("/v1/dead-letters").json["items"], json!([]));
 }
