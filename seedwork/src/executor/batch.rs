@@ -44,6 +44,7 @@ pub(super) struct Batch {
 impl Batch {
     /// Whether nothing came of its inputs but that they have been seen: nothing is written beside marks, and nobody is told anything.
     pub fn only_acknowledges(&self) -> bool {
+        // Without a rest pattern: what is added to a batch has to be looked at here.
         let Batch {
             states,
             sagas,
@@ -57,9 +58,14 @@ impl Batch {
             alarms,
             ended,
             replies,
-            ..
+            operations,
+            pauses,
+            turned,
+            begun,
+            held_back,
+            missing,
+            refused: _,
         } = self;
-        let Batch { operations, pauses, turned, begun, held_back, missing, refused: _, .. } = self;
         states.is_empty()
             && sagas.is_empty()
             && sent.is_empty()
