@@ -1,7 +1,7 @@
 //! Batches of which nothing stays but marks that moved: their messages are not for this context.
 //!
-//! A commit for such a batch alone costs as much as any other, and tells nobody anything. So its marks are written with the next commit,
-//! or, when there is none for a second, with one of their own. Until then its messages are not acknowledged either: after a crash they
+//! A commit for such a batch alone flushes the disk as any other does, and tells nobody anything. So its marks are written with the next
+//! commit, or, when there is none for a second, with one of their own. Until then its messages are not acknowledged either: after a crash they
 //! come again and are passed over again.
 
 use std::collections::BTreeMap;
