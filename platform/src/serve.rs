@@ -191,6 +191,7 @@ pub(crate) fn limits(settings: &Settings) -> executor::Limits {
         keep_age: settings.log_keep_age.0.map(|age| age.0),
         keep_bytes: settings.log_keep_size.0.map(|size| size.0),
         not_yet: settings.not_yet.0,
+        ..executor::Limits::default()
     }
 }
 

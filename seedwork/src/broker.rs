@@ -25,6 +25,9 @@ pub struct Subscription {
     pub to: Destination,
 }
 
+/// The number of a message that the broker elsewhere has not brought: smaller than any of its own, whose count it does not move.
+pub const OWN: u64 = 0;
+
 /// What a broker has to say when it is asked.
 #[derive(Clone, Debug)]
 pub enum Heard {
@@ -109,6 +112,13 @@ pub trait Broker: Send {
     /// [`Broker::send`]. Returns whether somebody here has something to hear now.
     fn ahead(&mut self, rows: &[LogRow]) -> bool {
         let _ = rows;
+        false
+    }
+
+    /// Whether the one reader of a row takes it in the very batch that writes it: then it is not handed to it any more. False: by a broker
+    /// through which it goes out, or that has something else to bring to this reader before.
+    fn takes(&mut self, subscription: &Subscription, row: &LogRow) -> bool {
+        let _ = (subscription, row);
         false
     }
 

@@ -34,6 +34,7 @@ mod postponed;
 mod recover;
 mod rest;
 mod run;
+mod say;
 mod settle;
 mod tap;
 mod waiters;

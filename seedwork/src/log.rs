@@ -57,6 +57,8 @@ pub(crate) struct Relay {
     /// Rows handed on whose receipt, or an earlier row's, is missing.
     outstanding: VecDeque<(Place, Route, bool)>,
     last: BTreeMap<Route, Last>,
+    /// Receipts of rows that have not been handed on yet: their reader took them in the batch that wrote them.
+    early: BTreeMap<Route, Place>,
     /// The broker's topics are the log: there is no tail to lose.
     topic_is_log: bool,
 }
@@ -82,6 +84,7 @@ impl Relay {
             head,
             outstanding: VecDeque::new(),
             last: last.collect(),
+            early: BTreeMap::new(),
             topic_is_log: false,
         }
     }
@@ -111,9 +114,13 @@ impl Relay {
                 self.relayed = self.handed;
                 self.topic_is_log = true;
                 self.last.clear();
+                self.early.clear();
             }
             Taken::Later => {
-                self.outstanding.extend(rows.iter().map(|row| (row.place, row.route.clone(), false)));
+                let early = |row: &LogRow| self.early.get(&row.route).is_some_and(|upto| row.place <= *upto);
+                self.outstanding.extend(rows.iter().map(|row| (row.place, row.route.clone(), early(row))));
+                self.early.retain(|_, upto| *upto > last.place);
+                self.drop_received();
                 for row in rows {
                     self.last.insert(row.route.clone(), Last { place: row.place, due: now + IDLE, pause: IDLE });
                 }
@@ -148,9 +155,16 @@ impl Relay {
 
     /// The broker has every row of this route up to this place.
     pub fn receipt(&mut self, route: &Route, upto: Place) {
+        if Some(upto) > self.handed {
+            self.early.insert(route.clone(), upto);
+        }
         for (place, of, received) in &mut self.outstanding {
             *received |= of == route && *place <= upto;
         }
+        self.drop_received();
+    }
+
+    fn drop_received(&mut self) {
         while let Some((place, _, true)) = self.outstanding.front() {
             self.relayed = Some(*place);
             self.outstanding.pop_front();
@@ -183,6 +197,58 @@ mod tests {
         for (text, hash) in [("", 0), ("test", 0xba6b_d213), ("Hello, world!", 0xc036_3e43), ("a", 0x3c25_69b2)] {
             assert_eq!(murmur3_32(text.as_bytes()), hash, "{text:?}");
         }
+    }
+
+    /// A broker that takes everything and says nothing.
+    struct Silent;
+
+    impl Broker for Silent {
+        fn subscribe(&mut self, _: &crate::broker::Subscription, _: &[(Route, Place)], _: &mut dyn Store) -> StoreResult<()> {
+            Ok(())
+        }
+        fn unsubscribe(&mut self, _: &crate::broker::Subscription) {}
+        fn send(&mut self, _: &[LogRow]) -> Taken {
+            Taken::Later
+        }
+        fn hear(&mut self, _: usize, _: &mut dyn Store, _: &mut Vec<crate::broker::Heard>) -> StoreResult<()> {
+            Ok(())
+        }
+        fn acknowledge(&mut self, _: &crate::broker::Subscription, _: u64) {}
+        fn turn_back(&mut self, _: &Route, _: Place0) {}
+    }
+
+    #[test]
+    fn a_receipt_that_comes_before_its_row_is_handed_on_is_not_forgotten() {
+        let lot = Partition { context: "lot".into(), number: 0 };
+        let mut store = crate::store::Sqlite::memory().unwrap();
+        store.open(&crate::store::Schema { epoch: 1, ..Default::default() }).unwrap();
+        let fence = store.take(&lot, None).unwrap().unwrap().fence;
+        let place = |position| Place { epoch: 1, position };
+        let route = |topic: &str| Route { from: lot.clone(), to: Destination { topic: topic.into(), partition: 0 } };
+        let row = |position: u64, topic: &str| LogRow {
+            route: route(topic),
+            place: place(position),
+            predecessor: None,
+            raw: std::sync::Arc::from(&b"{}"[..]),
+            packet: None,
+            times: [0; 3],
+        };
+        let many = OUTSTANDING as u64;
+        let mut relay = Relay::new(&lot, None, None, &[], Duration::ZERO);
+        let rows: Vec<LogRow> = (1..=many).map(|position| row(position, "lot.events")).collect();
+        relay.committed(&rows, Duration::ZERO, &mut Silent);
+        // Two more than it keeps in memory: it will read them from the log. The first was taken in the batch that wrote it.
+        let last = [row(many + 1, "lot.replies"), row(many + 2, "lot.events")];
+        let head = crate::store::HeadWrite { partition: lot.clone(), fence, epoch: 1, position: many + 2, relayed: 0 };
+        let writes = crate::store::Writes { heads: vec![head], log: last.to_vec(), ..Default::default() };
+        store.commit(&writes).unwrap();
+        relay.committed(&last, Duration::ZERO, &mut Silent);
+        relay.receipt(&route("lot.replies"), place(many + 1));
+        assert_eq!(relay.relayed(), None);
+        relay.receipt(&route("lot.events"), place(many));
+        assert_eq!(relay.relayed(), Some(place(many)));
+        relay.tick(Duration::ZERO, &mut Silent, &mut store).unwrap();
+        assert_eq!(relay.relayed(), Some(place(many + 1)), "and the last is still without");
     }
 
     #[test]

@@ -13,7 +13,7 @@ use crate::broker::{Broker, Embedded, Loopback};
 use crate::clock::{Chance, Clock};
 use crate::command::Error;
 use crate::context::{Context, Intercept};
-use crate::executor::{Ask, Decided, Decision, Executor, First, Limits, Listener, Operation, Outcome, Settings, Stop, Undecided};
+use crate::executor::{Ask, Executor, First, Limits, Listener, Outcome, Settings, Stop};
 use crate::identity::SagaRecord;
 use crate::message::{Command, Envelope, Message, Packet};
 use crate::store::{Partition, Sqlite, Waiting};
@@ -26,6 +26,7 @@ mod faulty;
 mod laws;
 mod leases;
 mod look;
+mod operate;
 #[cfg(feature = "distributed")]
 pub mod servers;
 mod sim;
@@ -122,6 +123,8 @@ pub struct World {
     asked: Vec<Option<Packet>>,
     ears: Ears,
     limits: Limits,
+    /// What a batch takes of what it says itself; none: drawn by chance at each start.
+    at_once: Option<usize>,
     trace: String,
     keep_trace: bool,
     /// Restarts so far.
@@ -177,6 +180,7 @@ impl World {
             asked: Vec::new(),
             ears: Ears::default(),
             limits: Limits::default(),
+            at_once: None,
             trace: String::new(),
             keep_trace: false,
             restarts: 0,
@@ -247,6 +251,7 @@ impl World {
             Some(hook) => hook(envelope),
             None => Intercept::Pass,
         });
+        let limits = Limits { at_once: self.at_once(), ..self.limits };
         let Some(node) = self.nodes.get_mut(index) else { return };
         let contexts: Vec<Context> = (self.make)()
             .into_iter()
@@ -264,11 +269,34 @@ impl World {
         let chance = Chance::seeded(self.chance.bits());
         let mut executor = Executor::new(contexts, settings, Box::new(store), broker, Box::new(self.clock.clone()), chance)
             .unwrap_or_else(|error| panic!("a store in memory opens: {error}"))
-            .limited(self.limits);
+            .limited(limits);
         for partition in &node.partitions {
             executor.take(partition).unwrap_or_else(|error| panic!("a partition in memory can be taken: {error}"));
         }
         node.executor = Some(executor);
+    }
+
+    /// From now on a batch takes at most so many of the messages that it says itself; with 0 a test sees each step of a saga. Otherwise
+    /// chance decides at each start of a process.
+    pub fn set_at_once(&mut self, most: usize) {
+        self.at_once = Some(most);
+        for node in &mut self.nodes {
+            let limits = Limits { at_once: most, ..self.limits };
+            node.executor = node.executor.take().map(|executor| executor.limited(limits));
+        }
+    }
+
+    /// How much a batch of a process that starts now takes of what it says itself: all, nothing, or a little.
+    fn at_once(&mut self) -> usize {
+        if let Some(at_once) = self.at_once {
+            return at_once;
+        }
+        let some = usize::try_from(self.chance.below(8)).unwrap_or(0);
+        match self.chance.below(3) {
+            0 => 0,
+            1 => some,
+            _ => Limits::default().at_once,
+        }
     }
 
     /// Kills a process and starts it again on the same store.
@@ -384,32 +412,6 @@ impl World {
     /// The machine sleeps: only wall time goes by.
     pub fn sleep_machine(&mut self, time: Duration) {
         lock(&self.clock.0).0 += i64::try_from(time.as_micros()).unwrap_or(i64::MAX);
-    }
-
-    /// An operator, by the name of `operator`, decides.
-    ///
-    /// # Errors
-    /// What the operator is told when it cannot be done.
-    pub fn operate(&mut self, decision: &Decision) -> Result<Decided, Undecided> {
-        let operation = Operation { actor: "operator".into(), trace: None, decision: decision.clone() };
-        let result = Arc::new(Mutex::new(None));
-        for node in 0..self.nodes.len() {
-            let Some(executor) = self.nodes.get_mut(node).and_then(|node| node.executor.as_mut()) else { continue };
-            if !executor.decides(&operation) {
-                continue;
-            }
-            let answered = Arc::new(Mutex::new(None));
-            let told = answered.clone();
-            executor.operate(operation.clone(), Box::new(move |answer| *lock(&told) = Some(answer)));
-            while lock(&answered).is_none() && matches!(executor.turn(), Ok(true)) {}
-            let mut result = lock(&result);
-            // Who has lost it in silence may say that it cannot; what its owner says counts.
-            if !matches!(*result, Some(Ok(_) | Err(Undecided::Refused(_)))) {
-                *result = lock(&answered).take().or(result.take());
-            }
-        }
-        let told = lock(&result).clone();
-        told.unwrap_or_else(|| Err(Undecided::Unavailable("no process took it".to_owned())))
     }
 }
 

@@ -47,6 +47,7 @@ fn retry(saga: &str) -> Decision {
 #[test]
 fn a_retry_is_taken_once_and_says_who_took_it() {
     for mut world in both(1) {
+        world.set_at_once(0);
         let saga = stuck(&mut world);
         world.intercept(|_| Instead::Handle);
         let Ok(Decided::Saga(log)) = world.operate(&retry(&saga)) else { panic!("it is stuck") };

@@ -34,8 +34,8 @@ fn a_fan_out_is_measured_completed_and_undone() {
     for row in rows {
         assert_eq!(row["answers"], 2, "{row}");
         assert!(row["p50_ms"].as_f64() > Some(0.0), "{row}");
-        // Nine steps a saga, and nobody else whose steps would share their commits; no broker that somebody would ask.
-        assert!(row["commits"].as_f64() >= Some(5.0) && row["messages"].is_null(), "{row}");
+        // One commit until it has ended, shared with nobody else's; no broker that somebody would ask.
+        assert!(row["commits"].as_f64() >= Some(1.0) && row["messages"].is_null(), "{row}");
         if cfg!(target_os = "linux") {
             assert!(row["bytes_written"].as_f64() > Some(0.0), "each saga is written: {row}");
         }

@@ -33,6 +33,8 @@ pub struct Embedded {
     queue: VecDeque<(Subscription, LogRow)>,
     /// Up to which place of its stream each partition's rows have been handed to their readers.
     handed: BTreeMap<Partition, Place>,
+    /// Up to which place of a route its reader has taken rows in the batch that wrote them.
+    taken: BTreeMap<Route, Place>,
 }
 
 impl Embedded {
@@ -50,6 +52,7 @@ impl Embedded {
             by_destination: BTreeMap::new(),
             queue: VecDeque::new(),
             handed: BTreeMap::new(),
+            taken: BTreeMap::new(),
         }
     }
 }
@@ -69,6 +72,9 @@ impl Embedded {
                 Some(handed) if *handed >= row.place => continue,
                 Some(handed) => *handed = row.place,
                 None => drop(self.handed.insert(row.route.from.clone(), row.place)),
+            }
+            if self.taken.get(&row.route).is_some_and(|taken| *taken >= row.place) {
+                continue;
             }
             for subscription in self.by_destination.get(&row.route.to).map_or(&[][..], Vec::as_slice) {
                 let Some(reader) = self.readers.get_mut(subscription) else { continue };
@@ -90,6 +96,7 @@ impl Broker for Embedded {
         self.unsubscribe(subscription);
         // Whoever takes a partition may write its rows again under the same places.
         self.handed.remove(&subscription.reader);
+        self.taken.retain(|route, _| route.from != subscription.reader && route.to != subscription.to);
         let mut reader = Reader::default();
         for from in &self.origins {
             let route = Route { from: from.clone(), to: subscription.to.clone() };
@@ -121,6 +128,19 @@ impl Broker for Embedded {
     fn ahead(&mut self, rows: &[LogRow]) -> bool {
         self.hand(rows);
         !self.queue.is_empty()
+    }
+
+    fn takes(&mut self, subscription: &Subscription, row: &LogRow) -> bool {
+        let alone = self.by_destination.get(&row.route.to).is_some_and(|readers| readers.len() == 1);
+        let reader = self.readers.get(subscription).filter(|reader| alone && !reader.behind.contains_key(&row.route));
+        if reader.is_none() || !self.origins.contains(&row.route.from) {
+            return false;
+        }
+        match self.taken.get_mut(&row.route) {
+            Some(taken) => *taken = row.place,
+            None => drop(self.taken.insert(row.route.clone(), row.place)),
+        }
+        true
     }
 
     fn hear(&mut self, limit: usize, store: &mut dyn Store, into: &mut Vec<Heard>) -> StoreResult<()> {
@@ -202,6 +222,59 @@ mod tests {
         for memory in [MEMORY, 16, 1, 0] {
             contract::check(&mut Small(memory));
         }
+    }
+
+    #[test]
+    fn what_its_reader_takes_as_it_is_said_is_not_heard_again_but_by_whoever_begins_anew() {
+        let lot = Partition { context: "lot".into(), number: 0 };
+        let to = Destination { topic: "lot.replies".into(), partition: 0 };
+        let route = Route { from: lot.clone(), to: to.clone() };
+        let mut store = crate::store::Sqlite::memory().unwrap();
+        store.open(&crate::store::Schema { epoch: 1, ..Default::default() }).unwrap();
+        let subscription = Subscription { reader: lot.clone(), to };
+        let mut broker = Embedded::new(vec![lot.clone()]);
+        let row = |position, predecessor| LogRow {
+            route: route.clone(),
+            place: Place { epoch: 1, position },
+            predecessor,
+            raw: std::sync::Arc::from(&b"{}"[..]),
+            packet: None,
+            times: [0; 3],
+        };
+        let heard = |broker: &mut Embedded, store: &mut crate::store::Sqlite| {
+            let mut heard = Vec::new();
+            broker.hear(10, store, &mut heard).unwrap();
+            heard.len()
+        };
+        let first = row(1, None);
+        assert!(!broker.takes(&subscription, &first), "nobody reads here");
+        broker.subscribe(&subscription, &[], &mut store).unwrap();
+        assert!(broker.takes(&subscription, &first));
+        assert!(!broker.ahead(std::slice::from_ref(&first)));
+        broker.send(std::slice::from_ref(&first));
+        assert_eq!(heard(&mut broker, &mut store), 0);
+        assert!(broker.ahead(&[row(2, Some(first.place))]), "the next one was not taken");
+        assert_eq!(heard(&mut broker, &mut store), 1);
+        // Its commit failed, the partition was taken again, and another row has its place.
+        broker.subscribe(&subscription, &[], &mut store).unwrap();
+        assert!(broker.ahead(&[first]));
+        assert_eq!(heard(&mut broker, &mut store), 1);
+    }
+
+    #[test]
+    fn what_stands_behind_rows_that_must_be_read_from_the_log_is_not_taken_before_them() {
+        let lot = Partition { context: "lot".into(), number: 0 };
+        let to = Destination { topic: "lot.replies".into(), partition: 0 };
+        let route = Route { from: lot.clone(), to: to.clone() };
+        let mut store = crate::store::Sqlite::memory().unwrap();
+        store.open(&crate::store::Schema { epoch: 1, ..Default::default() }).unwrap();
+        let subscription = Subscription { reader: lot.clone(), to };
+        let mut broker = Embedded::new(vec![lot.clone()]);
+        broker.subscribe(&subscription, &[], &mut store).unwrap();
+        broker.turn_back(&route, None);
+        let raw = std::sync::Arc::from(&b"{}"[..]);
+        let row = LogRow { route, place: Place { epoch: 1, position: 1 }, predecessor: None, raw, packet: None, times: [0; 3] };
+        assert!(!broker.takes(&subscription, &row));
     }
 
     #[test]

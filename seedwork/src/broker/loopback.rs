@@ -8,13 +8,10 @@
 
 use std::collections::BTreeSet;
 
-use super::{Broker, Embedded, Heard, Subscription, Taken};
+use super::{Broker, Embedded, Heard, OWN, Subscription, Taken};
 use crate::executor::Answered;
 use crate::message::Role;
 use crate::store::{Destination, LogRow, Partition, Place, Place0, Route, Store, StoreResult};
-
-/// The number of a message that came this way: smaller than any of the broker's, whose count it does not disturb.
-const NO_NUMBER: u64 = 0;
 
 /// See the module's text.
 pub struct Loopback {
@@ -140,20 +137,28 @@ impl Broker for Loopback {
         self.outside.begin(route);
     }
 
+    fn takes(&mut self, subscription: &Subscription, row: &LogRow) -> bool {
+        let takes = self.is_inside(&row.route) && self.inside.takes(subscription, row);
+        if takes && !self.unseen.contains(&row.route) {
+            self.unseen.insert(row.route.clone());
+        }
+        takes
+    }
+
     fn hear(&mut self, limit: usize, store: &mut dyn Store, into: &mut Vec<Heard>) -> StoreResult<()> {
         into.extend(std::mem::take(&mut self.lost).into_iter().map(Heard::Failed));
         let first = into.len();
         self.inside.hear(limit, store, into)?;
         for heard in into.iter_mut().skip(first) {
             if let Heard::Message(_, number, _) = heard {
-                *number = NO_NUMBER;
+                *number = OWN;
             }
         }
         self.outside.hear(limit, store, into)
     }
 
     fn acknowledge(&mut self, subscription: &Subscription, upto: u64) {
-        if upto != NO_NUMBER {
+        if upto != OWN {
             self.outside.acknowledge(subscription, upto);
         }
     }
@@ -319,6 +324,22 @@ mod tests {
         assert_eq!(rig.heard(), ["shop.commands 1 as 0", "shop.replies 2 as 0"]);
         rig.broker.acknowledge(&reads("shop.commands", 1), 0);
         assert!(rig.outside.told().is_empty(), "the broker's own count does not move by what it has not brought");
+    }
+
+    #[test]
+    fn what_is_taken_as_it_is_said_stays_inside_and_its_route_begins_anew_outside() {
+        let mut rig = Rig::new(true);
+        let (route, place) = (Route { from: shop(0), to: to("shop.replies", 1) }, Place { epoch: EPOCH, position: 1 });
+        let row = LogRow { route, place, predecessor: None, raw: Arc::from(&b"{}"[..]), packet: None, times: [0; 3] };
+        assert!(rig.broker.takes(&reads("shop.replies", 1), &row));
+        assert_eq!(rig.say(&to("shop.replies", 1)).place, row.place);
+        assert!(rig.heard().is_empty());
+        assert!(rig.outside.told().is_empty());
+        rig.broker.unsubscribe(&reads("shop.replies", 1));
+        assert_eq!(rig.heard(), ["failed shop.replies"], "what the reader's mark does not say is sent from the log");
+        rig.say(&to("shop.replies", 1));
+        assert_eq!(rig.outside.told(), ["begin shop.replies", "shop.replies 2"]);
+        assert!(!rig.broker.takes(&reads("shop.replies", 1), &row), "its reader is elsewhere now");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use crate::broker::Subscription;
 use crate::command::Refusal;
 use crate::message::{Packet, Role};
 use crate::saga::engine::Entry;
-use crate::store::{OperationWrite, Partition, PauseWrite, Place, Route, Table, WaitingHead, WaitingWrite};
+use crate::store::{LogRow, OperationWrite, Partition, PauseWrite, Place, Route, Table, WaitingHead, WaitingWrite};
 use crate::work::{Alarm, Ended, Sent};
 
 /// What one batch has gathered so far.
@@ -16,7 +16,12 @@ use crate::work::{Alarm, Ended, Sent};
 pub(super) struct Batch {
     pub states: BTreeSet<(usize, Box<str>)>,
     pub sagas: BTreeMap<Arc<str>, (usize, Vec<Entry>)>,
+    /// What was said by the inputs that have just been run.
     pub sent: Vec<Outgo>,
+    /// The rows that have become of it, and the place of each one's partition among those that are held.
+    pub rows: Vec<(usize, LogRow)>,
+    /// How many of them it has taken itself.
+    pub taken: usize,
     /// Which rows of the batch's log are whose, once they have been made.
     pub ranges: Vec<(usize, std::ops::Range<usize>)>,
     pub commands: BTreeMap<Arc<str>, CommandRecord>,
@@ -37,6 +42,8 @@ pub(super) struct Batch {
     /// Keys whose earlier input waits for what the store must fetch.
     pub held_back: BTreeSet<(usize, Box<str>)>,
     pub missing: BTreeSet<(Table, Box<str>)>,
+    /// Its inputs run one at a time: it takes nothing that it says itself.
+    pub alone: bool,
     /// Why the store refuses what its one input changes: that is settled as a fault.
     pub refused: Option<String>,
 }
@@ -49,6 +56,8 @@ impl Batch {
             states,
             sagas,
             sent,
+            rows,
+            taken: _,
             ranges,
             commands,
             waiting,
@@ -64,11 +73,13 @@ impl Batch {
             begun,
             held_back,
             missing,
+            alone: _,
             refused: _,
         } = self;
         states.is_empty()
             && sagas.is_empty()
             && sent.is_empty()
+            && rows.is_empty()
             && ranges.is_empty()
             && commands.is_empty()
             && waiting.is_empty()

@@ -51,7 +51,7 @@ impl Executor {
                 }],
             );
         }
-        let mut batch = Batch::default();
+        let mut batch = Batch { alone: cautious, ..Batch::default() };
         self.run_all(inputs, &mut batch)?;
         if self.postpone(&mut batch, count) {
             self.identity.take_back();
@@ -92,7 +92,7 @@ impl Executor {
 
     /// A batch that has been run becomes what the store is given.
     fn seal(&mut self, mut batch: Batch, inputs: usize) -> Result<Flight, Stop> {
-        let inputs = inputs + self.catch_up(&mut batch);
+        let inputs = inputs + batch.taken + self.catch_up(&mut batch);
         let writes = Arc::new(self.writes(&mut batch)?);
         self.identity.sealed(batch.states.iter());
         Ok(Flight { batch, writes, number: self.identity.batch(), inputs, sealed: self.clock.monotonic() })
@@ -208,7 +208,7 @@ impl Executor {
         self.cautious = 1;
         let now = self.clock.monotonic();
         let inputs = self.inputs(now)?;
-        let (mut batch, count) = (Batch { refused: Some(why.to_owned()), ..Batch::default() }, inputs.len());
+        let (mut batch, count) = (Batch { alone: true, refused: Some(why.to_owned()), ..Batch::default() }, inputs.len());
         self.identity.begin();
         self.run_all(inputs, &mut batch)?;
         let flight = self.seal(batch, count)?;

@@ -17,11 +17,13 @@ pub struct Limits {
     pub keep_bytes: Option<u64>,
     /// How long a message may wait for what it names to be known.
     pub not_yet: Duration,
+    /// How many messages a batch may take of those that it says itself; 0: each is taken when its commit has begun, or ended.
+    pub at_once: usize,
 }
 
 impl Default for Limits {
     fn default() -> Limits {
-        Limits { keep_age: None, keep_bytes: None, not_yet: crate::inbox::NOT_YET }
+        Limits { keep_age: None, keep_bytes: None, not_yet: crate::inbox::NOT_YET, at_once: super::BATCH }
     }
 }
 

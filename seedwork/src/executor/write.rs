@@ -45,6 +45,15 @@ impl Executor {
                 }
             }
             inputs = again;
+            if inputs.is_empty() {
+                inputs = match self.say(batch) {
+                    Ok(inputs) => inputs,
+                    Err(stop) => {
+                        self.not_run(Vec::new(), std::mem::take(batch));
+                        return Err(stop);
+                    }
+                };
+            }
         }
         Ok(())
     }
@@ -64,17 +73,16 @@ impl Executor {
         for (id, (partition, entries)) in &batch.sagas {
             writes.sagas.extend(self.saga_write(id, *partition, entries, now)?);
         }
-        let sent = std::mem::take(&mut batch.sent);
-        writes.log.reserve(sent.len());
         // Each partition's rows stand together, in the order in which its inputs were run.
-        for index in 0..self.held.len() {
-            let first = writes.log.len();
-            for outgo in sent.iter().filter(|outgo| outgo.partition == index) {
-                writes.log.push(self.log_row(outgo, now)?);
-            }
-            if writes.log.len() > first {
-                batch.ranges.push((index, first..writes.log.len()));
-            }
+        batch.rows.sort_by_key(|(partition, _)| *partition);
+        for (_, row) in &mut batch.rows {
+            // The time of the commit is that of all that it writes.
+            row.times[2] = now;
+        }
+        for rows in batch.rows.chunk_by(|(one, _), (other, _)| one == other) {
+            let (index, first) = (rows.first().map_or(0, |(partition, _)| *partition), writes.log.len());
+            batch.ranges.push((index, first..first + rows.len()));
+            writes.log.extend(rows.iter().map(|(_, row)| row.clone()));
         }
         for held in &mut self.held {
             for (route, mark) in &mut held.marks {
@@ -160,7 +168,7 @@ impl Executor {
         }))
     }
 
-    fn log_row(&mut self, outgo: &Outgo, now: i64) -> Result<LogRow, Stop> {
+    pub(super) fn log_row(&mut self, outgo: &Outgo, now: i64) -> Result<LogRow, Stop> {
         let Outgo { partition, cause, sent, received, started } = outgo;
         let held = self.held.get_mut(*partition).ok_or_else(|| Stop::Crash("a partition that is not held".to_owned()))?;
         let context = self.registry.contexts.get(held.context).map_or("", |context| context.name);

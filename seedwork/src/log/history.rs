@@ -23,6 +23,8 @@ pub struct Past {
     pub place: Place,
     /// The message, JSON as it was sent.
     pub raw: String,
+    /// When the handler that said it began: microseconds since 1970.
+    pub started: i64,
     /// When it was written: microseconds since 1970.
     pub written: i64,
 }
@@ -54,17 +56,19 @@ pub fn after(
     topic: &str,
     limit: usize,
 ) -> Result<Vec<Past>, String> {
-    let sql = "SELECT id, raw, written FROM log
+    let sql = "SELECT id, raw, started, written FROM log
         WHERE id > $1 AND id < $2 AND topic = (SELECT id FROM name WHERE text = $3) ORDER BY id LIMIT $4";
     let (first, end) = stream.keys(position);
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let rows = read.select(sql, &[first.into(), end.into(), topic.into(), limit.into()])?;
     let mut past = Vec::with_capacity(rows.len());
     for row in rows {
-        let Ok([Value::Integer(id), Value::Text(raw), Value::Integer(written)]) = <[Value; 3]>::try_from(row) else {
+        let Ok([Value::Integer(id), Value::Text(raw), Value::Integer(started), Value::Integer(written)]) =
+            <[Value; 4]>::try_from(row)
+        else {
             return Err("a row of the log without its columns".to_owned());
         };
-        past.push(Past { place: Place { epoch: stream.epoch, position: stream.position(id) }, raw, written });
+        past.push(Past { place: Place { epoch: stream.epoch, position: stream.position(id) }, raw, started, written });
     }
     Ok(past)
 }

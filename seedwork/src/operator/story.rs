@@ -295,7 +295,7 @@ impl<R: Read + ?Sized> Search<'_, R> {
             open.extend(children.get(id).into_iter().flatten().rev().map(|child| (*child, depth + 1)));
         }
         let mut path = Vec::new();
-        let last = nodes.iter().max_by_key(|(id, node)| (node.times[2], id.len(), (*id).clone()));
+        let last = nodes.iter().max_by_key(|(id, node)| (node.times[2], node.times[1], id.len(), (*id).clone()));
         let mut at = last.map(|(id, _)| id.as_str());
         while let Some(id) = at {
             path.push(id.to_owned());

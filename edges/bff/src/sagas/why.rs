@@ -66,22 +66,26 @@ struct Shown<'a> {
     spent: Option<Spent>,
 }
 
-fn spent(told: &Told) -> Option<Spent> {
+/// Where the time of a message went, at most until the next one on its path was received.
+fn spent(told: &Told, next: Option<i64>) -> Option<Spent> {
     let [received, started, committed] = told.handled?;
     // Times are of a wall clock, which may be set back.
     let between = |from: i64, to: i64| to.saturating_sub(from).max(0);
     Some(Spent {
         waiting_us: told.said.map_or(0, |said| between(said, received)),
         queued_us: between(received, started),
-        handling_us: between(started, committed),
+        handling_us: between(started, next.map_or(committed, |next| next.min(committed))),
     })
 }
 
 impl<'a> Why<'a> {
     pub fn of(saga: &'a str, record: &'a SagaRecord, story: &'a Story) -> Why<'a> {
         let mut total = Spent::default();
-        for told in story.messages.iter().filter(|told| story.path.contains(&told.id)) {
-            let spent = spent(told).unwrap_or_default();
+        let steps: Vec<&Told> = story.messages.iter().filter(|told| story.path.contains(&told.id)).collect();
+        for (at, told) in steps.iter().enumerate() {
+            // What the same batch took next was received before that was written: its time is not counted twice.
+            let next = steps.get(at + 1).and_then(|next| next.handled).map(|[received, ..]| received);
+            let spent = spent(told, next).unwrap_or_default();
             total.waiting_us += spent.waiting_us;
             total.queued_us += spent.queued_us;
             total.handling_us += spent.handling_us;
@@ -120,7 +124,7 @@ impl<'a> Shown<'a> {
             received: at(0),
             started: at(1),
             committed: at(2),
-            spent: spent(told),
+            spent: spent(told, None),
         }
     }
 }

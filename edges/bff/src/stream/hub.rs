@@ -328,7 +328,7 @@ impl Tap for Tapped {
         let mut intake = lock(&self.0.intake);
         let intake = &mut *intake;
         let mut first = false;
-        for row in writes.log.iter().filter(|row| row.route.to.topic.ends_with(".events")) {
+        for row in merged(&writes.log) {
             if let Some(partition) = self.0.partitions.iter().position(|partition| *partition == row.route.from) {
                 intake.places.advance(partition, row.place);
             }
@@ -339,6 +339,21 @@ impl Tap for Tapped {
         if first {
             self.0.arrived.notify_one();
         }
+    }
+}
+
+/// The events among the rows of one commit, in the order in which their handlers began; those of a stream in theirs.
+fn merged(rows: &[LogRow]) -> Vec<&LogRow> {
+    let events = |row: &&LogRow| row.route.to.topic.ends_with(".events");
+    let mut streams: Vec<_> = rows
+        .chunk_by(|one, other| one.route.from == other.route.from)
+        .map(|rows| rows.iter().filter(events).peekable())
+        .collect();
+    let mut merged = Vec::with_capacity(rows.len());
+    loop {
+        let fronts = streams.iter_mut().enumerate().filter_map(|(index, rows)| Some((rows.peek()?.times[1], index)));
+        let Some((_, index)) = fronts.min() else { return merged };
+        merged.extend(streams.get_mut(index).and_then(Iterator::next));
     }
 }
 

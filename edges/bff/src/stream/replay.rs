@@ -59,7 +59,8 @@ pub(super) fn check(
     Ok(Ok(()))
 }
 
-/// The next piece after these places. Streams are merged by the time of their commits; in each, order is exact.
+/// The next piece after these places. Streams are merged by the time of their commits, and in one commit by that of the
+/// handlers, so a cause comes before what it caused there; in each stream, order is exact.
 pub(super) fn piece(read: &dyn Read, partitions: &[Partition], from: &Places, filter: &Filter) -> Result<Piece, Missing> {
     let streams = history::streams(read).map_err(Missing::Broken)?;
     let mut found = Vec::with_capacity(partitions.len());
@@ -70,8 +71,8 @@ pub(super) fn piece(read: &dyn Read, partitions: &[Partition], from: &Places, fi
     let mut piece = Piece { text: String::new(), places: from.clone(), end: false };
     // Whoever has more that was not read may have the next.
     while piece.text.len() < BYTES && found.iter().all(|(rows, all)| *all || !rows.is_empty()) {
-        let next = found.iter().enumerate().filter_map(|(index, (rows, _))| Some((rows.front()?.written, index))).min();
-        let Some((_, index)) = next else {
+        let fronts = found.iter().enumerate().filter_map(|(index, (rows, _))| Some((rows.front()?, index)));
+        let Some((_, _, index)) = fronts.map(|(row, index)| (row.written, row.started, index)).min() else {
             piece.end = true;
             break;
         };
