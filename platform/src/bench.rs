@@ -158,7 +158,7 @@ impl Bencher {
                 ]
             }
         };
-        self.title("Registration sagas, from the request until the saga has ended, every step durable before the next");
+        self.title("Registration sagas, from the request until the saga has ended, durable before it is answered");
         self.tables("sagas", &loads, rows)
     }
 

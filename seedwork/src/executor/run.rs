@@ -281,10 +281,20 @@ impl Executor {
     }
 
     fn with_handler(&mut self, arrival: Arrival, packet: &Arc<Packet>) -> Ran {
+        let kind = &*packet.envelope.kind;
+        let context = self.held.get(arrival.partition).and_then(|held| self.registry.contexts.get(held.context));
+        if let Some(context) = context.filter(|context| !context.handlers.contains_key(kind)) {
+            // An event that this context does not listen to shares its topic with those it does.
+            let own = kind.strip_prefix(context.name).is_some_and(|rest| rest.starts_with('.'));
+            let verdict = match packet.envelope.saga.is_none() && !own {
+                true => Verdict::Done,
+                false => Verdict::Invalid(format!("{kind} is not handled here")),
+            };
+            return Ok((verdict, Changes::default()));
+        }
         let mut invalid = None;
-        let kind = packet.envelope.kind.clone();
         let ran = self.with_work(arrival, packet, |work| {
-            let Some(handler) = work.registry.contexts.get(work.context).and_then(|context| context.handlers.get(&*kind)) else {
+            let Some(handler) = work.registry.contexts.get(work.context).and_then(|context| context.handlers.get(kind)) else {
                 invalid = Some(format!("{kind} is not handled here"));
                 return Ok(());
             };
@@ -296,21 +306,9 @@ impl Executor {
                 }
             }
         })?;
-        match invalid {
-            // An event that this context does not listen to shares its topic with those it does.
-            Some(_) if packet.envelope.saga.is_none() && self.not_ours(arrival.partition, packet) => {
-                Ok((Verdict::Done, Changes::default()))
-            }
-            Some(why) => Ok((Verdict::Invalid(why), Changes::default())),
-            None => Ok(ran),
-        }
-    }
-
-    fn not_ours(&self, partition: usize, packet: &Packet) -> bool {
-        let held = self.held.get(partition);
-        held.and_then(|held| self.registry.contexts.get(held.context)).is_some_and(|context| {
-            !context.handlers.contains_key(&*packet.envelope.kind)
-                && !packet.envelope.kind.starts_with(&format!("{}.", context.name))
+        Ok(match invalid {
+            Some(why) => (Verdict::Invalid(why), Changes::default()),
+            None => ran,
         })
     }
 
