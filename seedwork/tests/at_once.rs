@@ -44,6 +44,19 @@ fn a_saga_in_one_store_takes_one_commit_and_one_for_whoever_hears_its_events() {
 }
 
 #[test]
+fn sagas_that_meet_in_a_batch_do_not_hold_up_one_another() {
+    let mut world = world(Limits::default().at_once);
+    let before = world.commits();
+    for n in 0..20 {
+        world.ask(&crossing(&format!("x-{n}"), "p-1", &["ann"]));
+    }
+    world.run(Duration::from_secs(3));
+    assert!(world.sagas().iter().all(|(_, saga)| saga.stage() == "completed"), "{}", world.describe());
+    assert_eq!(world.commits() - before, 2, "theirs, and one for whoever hears their events");
+    assert_eq!(invariants(&world, 1_000), Ok(()));
+}
+
+#[test]
 fn it_says_the_same_step_by_step_or_a_few_at_a_time() {
     let told: Vec<_> = [Limits::default().at_once, 0, 1, 2, 5]
         .into_iter()

@@ -138,11 +138,7 @@ impl Broker for Loopback {
     }
 
     fn takes(&mut self, subscription: &Subscription, row: &LogRow) -> bool {
-        let takes = self.is_inside(&row.route) && self.inside.takes(subscription, row);
-        if takes && !self.unseen.contains(&row.route) {
-            self.unseen.insert(row.route.clone());
-        }
-        takes
+        self.is_inside(&row.route) && self.inside.takes(subscription, row)
     }
 
     fn hear(&mut self, limit: usize, store: &mut dyn Store, into: &mut Vec<Heard>) -> StoreResult<()> {
