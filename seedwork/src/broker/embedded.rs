@@ -217,6 +217,15 @@ mod tests {
         }
     }
 
+    /// The route of a partition that reads what it says on a topic, and an empty store.
+    fn reads_itself(topic: &str) -> (Route, Subscription, crate::store::Sqlite) {
+        let from = Partition { context: "lot".into(), number: 0 };
+        let to = Destination { topic: topic.into(), partition: 0 };
+        let mut store = crate::store::Sqlite::memory().unwrap();
+        store.open(&crate::store::Schema { epoch: 1, ..Default::default() }).unwrap();
+        (Route { from: from.clone(), to: to.clone() }, Subscription { reader: from, to }, store)
+    }
+
     #[test]
     fn it_passes_the_suite_whatever_fits_into_its_memory() {
         for memory in [MEMORY, 16, 1, 0] {
@@ -226,13 +235,8 @@ mod tests {
 
     #[test]
     fn what_its_reader_takes_as_it_is_said_is_not_heard_again_but_by_whoever_begins_anew() {
-        let lot = Partition { context: "lot".into(), number: 0 };
-        let to = Destination { topic: "lot.replies".into(), partition: 0 };
-        let route = Route { from: lot.clone(), to: to.clone() };
-        let mut store = crate::store::Sqlite::memory().unwrap();
-        store.open(&crate::store::Schema { epoch: 1, ..Default::default() }).unwrap();
-        let subscription = Subscription { reader: lot.clone(), to };
-        let mut broker = Embedded::new(vec![lot.clone()]);
+        let (route, subscription, mut store) = reads_itself("lot.replies");
+        let mut broker = Embedded::new(vec![route.from.clone()]);
         let row = |position, predecessor| LogRow {
             route: route.clone(),
             place: Place { epoch: 1, position },
@@ -263,13 +267,8 @@ mod tests {
 
     #[test]
     fn what_stands_behind_rows_that_must_be_read_from_the_log_is_not_taken_before_them() {
-        let lot = Partition { context: "lot".into(), number: 0 };
-        let to = Destination { topic: "lot.replies".into(), partition: 0 };
-        let route = Route { from: lot.clone(), to: to.clone() };
-        let mut store = crate::store::Sqlite::memory().unwrap();
-        store.open(&crate::store::Schema { epoch: 1, ..Default::default() }).unwrap();
-        let subscription = Subscription { reader: lot.clone(), to };
-        let mut broker = Embedded::new(vec![lot.clone()]);
+        let (route, subscription, mut store) = reads_itself("lot.replies");
+        let mut broker = Embedded::new(vec![route.from.clone()]);
         broker.subscribe(&subscription, &[], &mut store).unwrap();
         broker.turn_back(&route, None);
         let raw = std::sync::Arc::from(&b"{}"[..]);
@@ -279,14 +278,9 @@ mod tests {
 
     #[test]
     fn a_row_that_is_handed_on_as_its_commit_begins_is_heard_once_and_comes_again_to_whoever_begins_anew() {
-        let lot = Partition { context: "lot".into(), number: 0 };
-        let to = Destination { topic: "lot.events".into(), partition: 0 };
-        let route = Route { from: lot.clone(), to: to.clone() };
-        let mut store = crate::store::Sqlite::memory().unwrap();
-        store.open(&crate::store::Schema::default()).unwrap();
-        let subscription = Subscription { reader: lot.clone(), to };
+        let (route, subscription, mut store) = reads_itself("lot.events");
         for memory in [MEMORY, 0] {
-            let mut broker = Embedded::with_memory(vec![lot.clone()], memory);
+            let mut broker = Embedded::with_memory(vec![route.from.clone()], memory);
             broker.subscribe(&subscription, &[], &mut store).unwrap();
             let row = LogRow {
                 route: route.clone(),
@@ -307,18 +301,7 @@ mod tests {
             assert_eq!(broker.readers[&subscription].behind.len(), 1 - memory.min(1));
             assert_eq!(broker.send(std::slice::from_ref(&row)), Taken::Already);
             assert_eq!(heard(&mut broker), 0, "the commit has ended: no second time");
-            broker
-                .subscribe(
-                    &subscription,
-                    &[],
-                    &mut crate::store::Sqlite::memory()
-                        .map(|mut store| {
-                            store.open(&crate::store::Schema::default()).unwrap();
-                            store
-                        })
-                        .unwrap(),
-                )
-                .unwrap();
+            broker.subscribe(&subscription, &[], &mut reads_itself("lot.events").2).unwrap();
             assert_eq!(broker.ahead(&[row]), memory > 0, "its commit failed, and another row has its place");
         }
     }

@@ -74,15 +74,18 @@ impl Executor {
             writes.sagas.extend(self.saga_write(id, *partition, entries, now)?);
         }
         // Each partition's rows stand together, in the order in which its inputs were run.
-        batch.rows.sort_by_key(|(partition, _)| *partition);
-        for (_, row) in &mut batch.rows {
+        let mut rows = std::mem::take(&mut batch.rows);
+        rows.sort_by_key(|(partition, _)| *partition);
+        writes.log.reserve(rows.len());
+        for (partition, mut row) in rows {
             // The time of the commit is that of all that it writes.
             row.times[2] = now;
-        }
-        for rows in batch.rows.chunk_by(|(one, _), (other, _)| one == other) {
-            let (index, first) = (rows.first().map_or(0, |(partition, _)| *partition), writes.log.len());
-            batch.ranges.push((index, first..first + rows.len()));
-            writes.log.extend(rows.iter().map(|(_, row)| row.clone()));
+            let at = writes.log.len();
+            match batch.ranges.last_mut() {
+                Some((of, range)) if *of == partition => range.end = at + 1,
+                _ => batch.ranges.push((partition, at..at + 1)),
+            }
+            writes.log.push(row);
         }
         for held in &mut self.held {
             for (route, mark) in &mut held.marks {

@@ -325,10 +325,11 @@ pub(super) struct Tapped(pub Arc<Hub>);
 
 impl Tap for Tapped {
     fn committed(&mut self, writes: &Writes) {
+        let rows = merged(&writes.log);
         let mut intake = lock(&self.0.intake);
         let intake = &mut *intake;
         let mut first = false;
-        for row in merged(&writes.log) {
+        for row in rows {
             if let Some(partition) = self.0.partitions.iter().position(|partition| *partition == row.route.from) {
                 intake.places.advance(partition, row.place);
             }
