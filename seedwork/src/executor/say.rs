@@ -18,9 +18,10 @@ impl Executor {
     /// Makes rows of what the inputs that have just been run have said. Returns those that this batch takes too.
     pub(super) fn say(&mut self, batch: &mut Batch) -> Result<Vec<Input>, Stop> {
         let now = self.clock.now();
-        let mut inputs = Vec::new();
+        let mut inputs = Vec::with_capacity(batch.sent.len());
         // What is taken here and has not been run yet has not moved its mark.
         let mut upto = BTreeMap::new();
+        batch.rows.reserve(batch.sent.len());
         for outgo in std::mem::take(&mut batch.sent) {
             let row = self.log_row(&outgo, now)?;
             if let Some((partition, subscription)) = self.takes(&row, &upto, batch) {
