@@ -4,8 +4,6 @@
 //! of each: `1764150000000.campaign/0:12.partner/0:5.tracking/0:9` is an epoch, then stream after stream with its position in it; where
 //! a stream is in another epoch, that stands before it.
 
-use std::fmt::Write as _;
-
 use seedwork::store::{Partition, Place};
 
 /// The longest id that is read, in characters: room for three contexts with 256 partitions.
@@ -41,12 +39,20 @@ impl Places {
         let mut epoch = None;
         for (partition, place) in partitions.iter().zip(&self.0) {
             let Some(place) = place else { continue };
-            let dot = if epoch.is_some() { "." } else { "" };
-            // Writing to a String cannot fail.
-            let _ = match epoch {
-                Some(before) if before == place.epoch => write!(into, "{dot}{partition}:{}", place.position),
-                _ => write!(into, "{dot}{}.{partition}:{}", place.epoch, place.position),
-            };
+            // Without the formatting machinery: every event has an id, with a part for each stream.
+            let mut digits = itoa::Buffer::new();
+            if epoch.is_some() {
+                into.push('.');
+            }
+            if epoch != Some(place.epoch) {
+                into.push_str(digits.format(place.epoch));
+                into.push('.');
+            }
+            into.push_str(&partition.context);
+            into.push('/');
+            into.push_str(digits.format(partition.number));
+            into.push(':');
+            into.push_str(digits.format(place.position));
             epoch = Some(place.epoch);
         }
         if epoch.is_none() {
