@@ -7,6 +7,7 @@ mod dead_letters;
 mod demo;
 mod disk_full;
 mod doctor;
+mod drafts;
 mod flushed;
 mod grown;
 mod killed;
