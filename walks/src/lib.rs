@@ -7,7 +7,7 @@
 //!
 //! What is told to a `World` only, because it is about what only a `World` can do: bad days (faults that a seed draws), the laws of sagas
 //! and the troubles of machines (handlers that break on command, time that is turned on, clocks that sleep), drafts (a broker that keeps
-//! one message back; before the pivot an operator's pause does that too, `platform/tests/server/drafts.rs`), and golden plans. What real
+//! one message back; before the pivot an operator's pause does that over HTTP too, [`drafts`]), and golden plans. What real
 //! processes and servers suffer is in `platform/tests` and in `scripts/soak`.
 
 use std::time::Duration;
@@ -17,6 +17,7 @@ use seedwork::testing::World;
 
 mod alpes;
 pub mod asks;
+pub mod drafts;
 pub mod http;
 pub mod invariants;
 pub mod look;

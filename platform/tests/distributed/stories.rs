@@ -26,6 +26,13 @@ macro_rules! over_http {
 
 walks::each_story!(over_http);
 
+/// It pauses what the others need.
+#[test]
+fn a_draft_belongs_to_its_registration_and_a_cancel_undoes_it() {
+    let Some(processes) = Processes::start() else { return };
+    walks::drafts::a_draft_belongs_to_its_registration_and_a_cancel_undoes_it(&*processes);
+}
+
 /// A running stack, and what reads its databases.
 pub struct Processes {
     pub stack: Stack,

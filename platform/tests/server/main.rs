@@ -7,7 +7,6 @@ mod dead_letters;
 mod demo;
 mod disk_full;
 mod doctor;
-mod drafts;
 mod flushed;
 mod grown;
 mod killed;

@@ -26,6 +26,12 @@ macro_rules! over_http {
 
 walks::each_story!(over_http);
 
+/// It pauses what the others need.
+#[test]
+fn a_draft_belongs_to_its_registration_and_a_cancel_undoes_it() {
+    walks::drafts::a_draft_belongs_to_its_registration_and_a_cancel_undoes_it(&Process::start());
+}
+
 /// How long what names something unknown waits for it here: stories are told how that ends.
 const NOT_YET: &str = "5s";
 
@@ -44,13 +50,17 @@ impl Process {
         if let Some(running) = shared.upgrade() {
             return running;
         }
+        let started = Arc::new(Process::start());
+        *shared = Arc::downgrade(&started);
+        started
+    }
+
+    fn start() -> Process {
         let folder = Folder::new();
         let mut command = alpes(&folder.data());
         command.args(["--not-yet", NOT_YET]);
         let server = Server::listening(command, &folder);
-        let started = Arc::new(Process { server, store: Readers::new(&folder.store()), _folder: folder });
-        *shared = Arc::downgrade(&started);
-        started
+        Process { server, store: Readers::new(&folder.store()), _folder: folder }
     }
 }
 
