@@ -24,8 +24,11 @@ const CHUNK: usize = 1_000;
 
 /// The partition of a key: Murmur3-32 (Appleby, seed 0) of the part before the first `~`, modulo the count.
 pub fn partition_of(key: &str, partitions: u16) -> u16 {
+    if partitions <= 1 {
+        return 0;
+    }
     let hash = murmur3_32(partition_key(key).as_bytes());
-    u16::try_from(hash % u32::from(partitions.max(1))).unwrap_or(0)
+    u16::try_from(hash % u32::from(partitions)).unwrap_or(0)
 }
 
 /// MurmurHash3 x86 32-bit by Austin Appleby (public domain), seed 0.

@@ -83,7 +83,6 @@ impl Executor {
 
     /// Compares a message with its route's mark, and moves the mark if it is the next one.
     fn admit(&mut self, row: &LogRow, partition: usize) -> bool {
-        let now = self.clock.monotonic();
         let Some(held) = self.held.get_mut(partition) else { return false };
         let mark = held.marks.get_mut(&row.route);
         match inbox::seen(row, mark.as_ref().map(|mark| mark.place)) {
@@ -104,6 +103,7 @@ impl Executor {
             }
             Seen::Gap => {
                 self.counters.gaps += 1;
+                let now = self.clock.monotonic();
                 let gap = held.gaps.entry(row.route.clone()).or_insert(Gap { since: now, wants: row.predecessor });
                 gap.wants = gap.wants.min(row.predecessor);
                 false

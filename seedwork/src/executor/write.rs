@@ -239,7 +239,8 @@ impl Executor {
             let Some(held) = self.held.get(partition) else { continue };
             match alarm {
                 Alarm::Deadline(within) => {
-                    if let Some(live) = self.identity.live(&saga) {
+                    // Most have ended in the batch that began them, and wait for nothing.
+                    if let Some(live) = self.identity.live(&saga).filter(|live| !live.record.run.stage.ended()) {
                         self.alarms.deadline(&held.partition, &saga, &live.record.run, now + within);
                     }
                 }

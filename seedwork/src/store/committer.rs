@@ -66,8 +66,6 @@ impl Committer {
                     writer.lock().unwrap_or_else(PoisonError::into_inner).commit(&writes)
                 };
                 written = outcome.is_ok();
-                // The batch is let go of here, beside the owner.
-                drop(writes);
                 if told.send(outcome).is_err() {
                     break;
                 }

@@ -6,9 +6,10 @@ use rusqlite::{Connection, OptionalExtension};
 
 use super::super::{FORMAT, StoreError, StoreResult};
 
+// OR FAIL: a batch that fails is rolled back whole, so SQLite need not keep a copy of each page to undo the one statement.
 macro_rules! log_insert {
     () => {
-        "INSERT INTO log (id, topic, number, before_epoch, before_position, raw, received, started, written) VALUES "
+        "INSERT OR FAIL INTO log (id, topic, number, before_epoch, before_position, raw, received, started, written) VALUES "
     };
 }
 macro_rules! log_row {
