@@ -27,6 +27,7 @@ use crate::problem::Problem;
 use crate::routes::Routes;
 use crate::{Edge, Here, Home, Shared};
 
+mod burst;
 mod filter;
 mod hub;
 mod live;
@@ -35,8 +36,9 @@ mod past;
 mod place;
 mod replay;
 
+use burst::Burst;
 use filter::{Filter, Parameters};
-use hub::{Burst, Found, Hub, Member, Tapped};
+use hub::{Found, Hub, Member, Tapped};
 pub use live::{Begun, Follow, Following, Heard, Live};
 use past::{Opened, Past};
 use place::Places;
@@ -292,8 +294,9 @@ impl Subscriber {
         }
         let mut run = 0..0;
         for frame in &burst.frames {
-            let wanted = self.places.advance(frame.partition, frame.place)
-                && self.filter.passes(&frame.kind, &frame.key, frame.tenant.as_deref());
+            let asked = burst.asked(frame);
+            let wanted =
+                self.places.advance(frame.partition, frame.place) && self.filter.passes(asked.kind, asked.key, asked.tenant);
             if !wanted {
                 continue;
             }

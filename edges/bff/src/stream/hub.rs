@@ -1,54 +1,30 @@
 //! The hub: what the owner has committed becomes frames once, in one ring that all subscribers read, each from its own place.
 //!
-//! The owner only leaves its rows in the intake. One task makes bursts of frames of them and wakes whoever listens, at most a hundred
-//! times a second. Nobody has a buffer of its own: who has not taken a burst when the ring has no more room for it has lost it.
+//! The owner only adds its events to the bursts that are being made. One task puts those into the ring and wakes whoever listens, at most
+//! a hundred times a second. Nobody has a buffer of its own: who has not taken a burst when the ring has no more room for it has lost it.
 
 use std::collections::VecDeque;
-use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use axum::body::Bytes;
 use seedwork::executor::Tap;
 use seedwork::store::{LogRow, Partition, Place, Writes};
 use tokio::sync::{Notify, watch};
 
+use super::burst::{Burst, Making};
 use super::place::Places;
 
 /// Bytes of frames that the ring holds for those who are slow.
 const RING: usize = 16 << 20;
-/// Bytes of frames in one burst, unless its only frame is larger.
-pub(super) const BURST: usize = 64 << 10;
-/// Rows that wait to be made into frames; with more, everybody reads the log anew.
-const INTAKE: usize = 50_000;
+/// Bytes of frames that wait to be put into it: more than it holds would be lost there, so everybody reads the log anew.
+const INTAKE: usize = RING;
 /// How long after a burst the next is made, so that a subscriber is woken for many rows and not for each.
 const PACE: Duration = Duration::from_millis(10);
 
-/// An event as a subscriber reads it: where it stands, what a filter asks of it, and which bytes of its burst it is.
-#[derive(Debug)]
-pub(super) struct Frame {
-    pub partition: usize,
-    pub place: Place,
-    pub kind: Arc<str>,
-    pub key: Arc<str>,
-    pub tenant: Option<Arc<str>>,
-    pub bytes: Range<usize>,
-}
-
-/// Frames that are handed on together.
-#[derive(Debug)]
-pub(super) struct Burst {
-    /// Where the log was before the first of them, and after the last.
-    pub before: Places,
-    pub after: Places,
-    pub frames: Vec<Frame>,
-    pub bytes: Bytes,
-}
-
 /// What the owner has left.
 struct Intake {
-    rows: Vec<LogRow>,
+    making: Making,
     /// Where the log is, whether or not anybody listens.
     places: Places,
     subscribers: usize,
@@ -106,7 +82,7 @@ impl Hub {
     fn over(partitions: Vec<Partition>, places: Places) -> Hub {
         Hub {
             partitions,
-            intake: Mutex::new(Intake { rows: Vec::new(), places: places.clone(), subscribers: 0, overflowed: false }),
+            intake: Mutex::new(Intake { making: Making::default(), places: places.clone(), subscribers: 0, overflowed: false }),
             ring: Mutex::new(Ring { bursts: VecDeque::new(), first: 0, bytes: 0, places }),
             arrived: Notify::new(),
             next: watch::Sender::new(0),
@@ -134,8 +110,7 @@ impl Hub {
         if missing {
             intake.lose();
         }
-        intake.places.advance(partition, row.place);
-        if intake.leave(row) || missing {
+        if intake.leave(partition, &row, &self.partitions) || missing {
             self.arrived.notify_one();
         }
     }
@@ -155,7 +130,7 @@ impl Hub {
             }
         }
         lock(&self.ring).lose(&intake.places);
-        intake.rows = Vec::new();
+        intake.making = Making::default();
         drop(intake);
         self.arrived.notify_one();
     }
@@ -199,87 +174,45 @@ impl Hub {
         }
     }
 
-    /// Takes what the owner has left, makes it into bursts and puts them into the ring.
+    /// Puts what the owner has left into the ring.
     fn pass_on(&self) {
         let mut intake = lock(&self.intake);
-        let (rows, overflowed) = (std::mem::take(&mut intake.rows), std::mem::take(&mut intake.overflowed));
-        let mut ring = lock(&self.ring);
+        let (making, overflowed) = (std::mem::take(&mut intake.making), std::mem::take(&mut intake.overflowed));
+        let places = intake.places.clone();
         if overflowed {
-            ring.lose(&intake.places);
+            lock(&self.ring).lose(&places);
         }
         drop(intake);
-        let mut places = ring.places.clone();
+        let bursts = making.finish(&places);
+        let mut ring = lock(&self.ring);
+        bursts.into_iter().for_each(|burst| ring.put(burst));
         drop(ring);
-        let mut rows = rows.as_slice();
-        while !rows.is_empty() {
-            let (burst, left) = self.make(rows, places);
-            rows = left;
-            places = burst.after.clone();
-            lock(&self.ring).put(burst);
-        }
         let next = self.now().0;
         self.next.send_if_modified(|number| std::mem::replace(number, next) != next);
     }
-
-    /// Makes a burst of the first of these rows; which are left.
-    fn make<'a>(&self, rows: &'a [LogRow], before: Places) -> (Burst, &'a [LogRow]) {
-        let (mut text, mut after) = (String::new(), before.clone());
-        let mut frames = Vec::new();
-        let mut taken = 0;
-        for row in rows {
-            if text.len() >= BURST {
-                break;
-            }
-            taken += 1;
-            let Some(partition) = self.partitions.iter().position(|partition| *partition == row.route.from) else { continue };
-            let Some(packet) = &row.packet else { continue };
-            let start = text.len();
-            after.advance(partition, row.place);
-            write_frame(&after, &self.partitions, &String::from_utf8_lossy(&row.raw), &mut text);
-            let (envelope, bytes) = (&packet.envelope, start..text.len());
-            frames.push(Frame {
-                partition,
-                place: row.place,
-                kind: envelope.kind.clone(),
-                key: envelope.key.clone(),
-                tenant: envelope.tenant.clone(),
-                bytes,
-            });
-        }
-        text.shrink_to_fit();
-        (Burst { before, after, frames, bytes: text.into() }, rows.get(taken..).unwrap_or_default())
-    }
-}
-
-/// An event, as the specification of server-sent events wants it (WHATWG HTML §9.2).
-pub(super) fn write_frame(places: &Places, partitions: &[Partition], raw: &str, into: &mut String) {
-    into.push_str("id: ");
-    places.write(partitions, into);
-    // JSON that we have written is one line; whatever else it is stays one event.
-    for line in raw.split(['\n', '\r']) {
-        into.push_str("\ndata: ");
-        into.push_str(line);
-    }
-    into.push_str("\n\n");
 }
 
 impl Intake {
-    /// Leaves a row for those who listen. Whether it is the first that is left.
-    fn leave(&mut self, row: LogRow) -> bool {
-        if self.subscribers == 0 || self.overflowed {
+    /// The log goes on to this event, which is left for those who listen. Whether it is the first that is left.
+    fn leave(&mut self, partition: usize, row: &LogRow, partitions: &[Partition]) -> bool {
+        let packet = row.packet.as_ref().filter(|_| self.subscribers > 0 && !self.overflowed);
+        let Some(packet) = packet else {
+            self.places.advance(partition, row.place);
             return false;
-        }
-        if self.rows.len() == INTAKE {
+        };
+        if self.making.bytes() >= INTAKE {
+            self.places.advance(partition, row.place);
             self.lose();
             return true;
         }
-        self.rows.push(row);
-        self.rows.len() == 1
+        let first = self.making.is_empty();
+        self.making.add(partition, row.place, packet, &mut self.places, partitions);
+        first
     }
 
     /// Drops what was left: everybody reads the log anew.
     fn lose(&mut self) {
-        self.rows = Vec::new();
+        self.making = Making::default();
         self.overflowed = self.subscribers > 0;
     }
 }
@@ -311,7 +244,7 @@ impl Ring {
     }
 }
 
-/// Makes bursts while there are rows, until the hub is closed.
+/// Passes on what there is, until the hub is closed.
 async fn run(hub: Arc<Hub>) {
     while !hub.closed.load(Ordering::Relaxed) {
         hub.arrived.notified().await;
@@ -320,7 +253,7 @@ async fn run(hub: Arc<Hub>) {
     }
 }
 
-/// The owner's end: leaves rows, and never waits for anybody.
+/// The owner's end: leaves events, and never waits for anybody.
 pub(super) struct Tapped(pub Arc<Hub>);
 
 impl Tap for Tapped {
@@ -331,10 +264,7 @@ impl Tap for Tapped {
         let mut first = false;
         for row in rows {
             if let Some(partition) = self.0.partitions.iter().position(|partition| *partition == row.route.from) {
-                intake.places.advance(partition, row.place);
-            }
-            if intake.subscribers > 0 && !intake.overflowed {
-                first |= intake.leave(row.clone());
+                first |= intake.leave(partition, row, &self.0.partitions);
             }
         }
         if first {
@@ -371,7 +301,7 @@ impl Drop for Member {
         intake.subscribers -= 1;
         self.hub.subscribers.store(intake.subscribers, Ordering::Relaxed);
         if intake.subscribers == 0 {
-            intake.rows = Vec::new();
+            intake.making = Making::default();
             let mut ring = lock(&self.hub.ring);
             ring.first += ring.bursts.len() as u64;
             ring.bursts.clear();

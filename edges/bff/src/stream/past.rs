@@ -12,7 +12,7 @@ use seedwork::store::Partition;
 use serde::Deserialize;
 
 use super::LAST_EVENT_ID;
-use super::hub::write_frame;
+use super::burst::write_frame;
 use super::place::Places;
 use crate::away::{CONTEXTS, Services};
 use crate::problem::Problem;

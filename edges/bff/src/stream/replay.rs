@@ -6,8 +6,8 @@ use seedwork::log::history::{self, Past, Stored};
 use seedwork::store::{Partition, Place};
 use seedwork::view::Read;
 
+use super::burst::write_frame;
 use super::filter::{Asked, Filter};
-use super::hub::write_frame;
 use super::place::Places;
 
 /// Rows of one stream that a piece takes at most …
