@@ -15,6 +15,7 @@ use super::counts::{Counters, Counts};
 use super::load::{Expected, FIRST, Load};
 use super::machine::{Gauge, Reading};
 use super::pace::Pace;
+use super::stream::Unread;
 use crate::serve::Signals;
 use crate::trouble::Trouble;
 
@@ -274,9 +275,10 @@ async fn measure(
 /// So many subscribers, and if there are some, one who reads `/metrics` every second. Each tells why it has ended, which none should.
 async fn watch(server: SocketAddr, subscribers: u16) -> Result<JoinSet<String>, Trouble> {
     let mut watching = JoinSet::new();
+    let unread = Unread::new();
     for _ in 0..subscribers {
         let listening = super::stream::subscribe(server).await.map_err(Trouble::new)?;
-        watching.spawn_local(super::stream::follow(listening));
+        watching.spawn_local(super::stream::follow(listening, unread.clone()));
     }
     if subscribers > 0 {
         let mut connection = Connection::open(server).await.map_err(Trouble::new)?;

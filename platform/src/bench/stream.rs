@@ -1,6 +1,7 @@
 //! Subscribers of the live stream: how soon after its commit an event is on each one's socket, and what the server holds for them.
 
 use std::cell::RefCell;
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
@@ -18,6 +19,8 @@ use crate::trouble::Trouble;
 const LINE_MAX: usize = 64 << 10;
 /// Bytes that a subscriber reads at a time, who does not look at them.
 const BURST: usize = 256 << 10;
+/// Bytes of what came last that are told when the server ends it.
+const TOLD: usize = 256;
 const TIME: &[u8] = b"\"time\":";
 
 /// Lets so many subscribers listen while `rate` sagas a second run for so many seconds. How long after it was written each event was
@@ -78,16 +81,34 @@ pub async fn subscribe(server: SocketAddr) -> Result<TcpStream, String> {
     Ok(socket)
 }
 
+/// Where those put what they read who do not look at it: one for all of them, so that what ten read stays in the processor's cache.
+#[derive(Clone)]
+pub struct Unread(Rc<RefCell<Vec<u8>>>);
+
+impl Unread {
+    /// Room for what one reads at a time.
+    pub fn new() -> Unread {
+        Unread(Rc::new(RefCell::new(vec![0; BURST])))
+    }
+}
+
 /// Reads until the server ends it, which it should not; why it did. What comes is not looked at, so that ten who listen to all that a
 /// server does take little of the machine that is measured.
-pub async fn follow(mut socket: TcpStream) -> String {
-    let mut buffer = vec![0; BURST];
-    let mut last = 0;
+pub async fn follow(socket: TcpStream, unread: Unread) -> String {
+    let mut last = Vec::new();
     loop {
-        last = match more(socket.read(&mut buffer).await, || buffer[..last].to_vec()) {
-            Ok(read) => read,
-            Err(told) => return told,
-        };
+        if let Err(error) = socket.readable().await {
+            return format!("a subscriber's connection broke: {error}");
+        }
+        let mut buffer = unread.0.borrow_mut();
+        match socket.try_read(&mut buffer) {
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+            read => match more(read, || last.clone()) {
+                // What is said at the end is short.
+                Ok(read) => buffer[read.saturating_sub(TOLD)..read].clone_into(&mut last),
+                Err(told) => return told,
+            },
+        }
     }
 }
 

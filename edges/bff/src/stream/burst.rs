@@ -45,6 +45,12 @@ pub(super) struct Asked<'a> {
 }
 
 impl Burst {
+    /// Bytes of memory that it holds.
+    pub fn weight(&self) -> usize {
+        let places = size_of_val(&*self.before.0) + size_of_val(&*self.after.0);
+        size_of::<Burst>() + places + self.bytes.len() + size_of_val(&*self.frames) + self.asked.len()
+    }
+
     /// What a filter asks of one of its frames.
     pub fn asked(&self, frame: &Frame) -> Asked<'_> {
         let text = |range: &Range<usize>| self.asked.get(range.clone()).unwrap_or_default();
@@ -71,7 +77,10 @@ struct Open {
 
 impl Open {
     fn close(mut self, after: Places) -> Burst {
+        // A quiet burst holds one event, and may lie in the ring for hours beside thousands like it.
         self.text.shrink_to_fit();
+        self.frames.shrink_to_fit();
+        self.asked.shrink_to_fit();
         Burst { before: self.before, after, frames: self.frames, bytes: self.text.into(), asked: self.asked }
     }
 }

@@ -15,7 +15,7 @@ use tokio::sync::{Notify, watch};
 use super::burst::{Burst, Making};
 use super::place::Places;
 
-/// Bytes of frames that the ring holds for those who are slow.
+/// Bytes of bursts that the ring holds for those who are slow.
 const RING: usize = 16 << 20;
 /// Bytes of frames that wait to be put into it: more than it holds would be lost there, so everybody reads the log anew.
 const INTAKE: usize = RING;
@@ -233,11 +233,11 @@ impl Ring {
                 self.places.advance(partition, *place);
             }
         }
-        self.bytes += burst.bytes.len();
+        self.bytes += burst.weight();
         self.bursts.push_back(Arc::new(burst));
         while self.bytes > RING && self.bursts.len() > 1 {
             if let Some(oldest) = self.bursts.pop_front() {
-                self.bytes -= oldest.bytes.len();
+                self.bytes -= oldest.weight();
                 self.first += 1;
             }
         }
@@ -307,5 +307,46 @@ impl Drop for Member {
             ring.bursts.clear();
             ring.bytes = 0;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use seedwork::message::{Envelope, Packet};
+
+    use super::*;
+
+    #[test]
+    fn what_surrounds_small_events_counts_as_memory_of_the_ring() {
+        let partitions = vec![Partition { context: "partner".into(), number: 0 }];
+        let envelope = Envelope {
+            id: "1".into(),
+            source: "partner".into(),
+            kind: "k".into(),
+            key: "p-1".into(),
+            time: 1,
+            trace: None,
+            correlation: "1".into(),
+            causation: None,
+            actor: "a".into(),
+            tenant: None,
+            saga: None,
+            answer_to: None,
+            expected: None,
+        };
+        let packet = Packet::encode(envelope, "X", b"{}").unwrap();
+        let mut places = Places::beginning(&partitions);
+        let mut ring = Ring { bursts: VecDeque::new(), first: 0, bytes: 0, places: places.clone() };
+        // One event at a time, as when little happens: each is a burst of its own.
+        for position in 1..=100_000 {
+            let mut making = Making::default();
+            making.add(0, Place { epoch: 1, position }, &packet, &mut places, &partitions);
+            making.finish(&places).into_iter().for_each(|burst| ring.put(burst));
+        }
+        let held: usize = ring.bursts.iter().map(|burst| burst.weight()).sum();
+        assert!(held <= RING && held == ring.bytes, "{held} and {}", ring.bytes);
+        let frame = ring.bursts.back().map_or(0, |burst| burst.bytes.len());
+        assert!(ring.bursts.len() * frame < RING * 3 / 4, "the events alone are not all that is held");
+        assert_eq!(ring.first + ring.bursts.len() as u64, 100_000);
     }
 }

@@ -305,9 +305,8 @@ async fn who_reads_too_slowly_is_told_and_cut_and_holds_up_nobody() {
 async fn a_burst_that_memory_has_no_room_for_sends_everybody_to_the_log() {
     let edge = Edge::start();
     let mut reader = Reader::open(&edge, "/v1/stream", None).await;
-    let row = LogRow { packet: None, ..large(1) };
-    let many: Vec<LogRow> = (1..=60_000).map(|position| LogRow { place: Place { epoch: 1, position }, ..row.clone() }).collect();
-    edge.stream.tap().committed(&committed(many));
+    // 20 MB, which nobody has had the time to take.
+    edge.stream.tap().committed(&committed((1..=200).map(large).collect()));
     assert_eq!(reader.event().await.name, "resync");
     assert_eq!(reader.next().await, None);
 }
