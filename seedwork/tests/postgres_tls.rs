@@ -1,8 +1,9 @@
 //! TLS to PostgreSQL, on a server of the test's own with a certificate of the test's own authority.
 #![cfg(feature = "distributed")]
+#![expect(clippy::disallowed_methods, reason = "threads that wait for a real server")]
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use seedwork::store::postgres::{Readers, is_away, statements};
 use seedwork::testing::servers;
@@ -124,7 +125,8 @@ fn a_connection_is_encrypted_and_a_server_that_is_not_the_one_that_is_meant_is_r
     for mode in ["verify-ca", "require"] {
         assert_eq!(encrypted(&cluster.checked(mode, "127.0.0.1", "ours")), Ok(true), "{mode}");
     }
-    // The certificates that a system trusts can be said to be others.
+    // The certificates that a system trusts can be said to be others. Whoever is refused tries for some seconds, so all ask at once.
+    let mut asking = Vec::new();
     for (authority, host, well) in [("ours", "localhost", true), ("other", "localhost", false), ("ours", "127.0.0.1", false)] {
         for query in ["?sslmode=verify-full&sslrootcert=system", "?sslrootcert=system"] {
             let program = std::env::current_exe().expect("this test's own program");
@@ -133,22 +135,32 @@ fn a_connection_is_encrypted_and_a_server_that_is_not_the_one_that_is_meant_is_r
                 .env("SSL_CERT_FILE", cluster.folder.join(format!("{authority}.crt")))
                 .env_remove("SSL_CERT_DIR")
                 .env(TOLD, cluster.url(host, query))
-                .output()
+                .stdout(Stdio::piped())
+                .stderr(Stdio::piped())
+                .spawn()
                 .expect("it runs");
-            assert_eq!(asked.status.success(), well, "{authority} {host} {query}: {asked:?}");
-            assert!(String::from_utf8_lossy(&asked.stdout).contains("1 test"), "it was asked: {asked:?}");
+            asking.push((format!("{authority} {host} {query}"), well, asked));
         }
     }
-    for (url, part) in [
-        (cluster.checked("verify-ca", "localhost", "other"), "sslrootcert"),
-        (cluster.checked("require", "localhost", "other"), "sslrootcert"),
-        (cluster.url("localhost", ""), "no encryption"),
-        (cluster.url("localhost", "?sslmode=verify-full"), "sslrootcert=system"),
-        (cluster.verified("localhost", "other"), "sslrootcert"),
-        (cluster.verified("127.0.0.1", "ours"), "names this host"),
-    ] {
-        let why = encrypted(&url).expect_err("it is refused");
-        assert!(why.contains(part) && !why.contains("secret"), "{why}");
+    std::thread::scope(|all| {
+        for (url, part) in [
+            (cluster.checked("verify-ca", "localhost", "other"), "sslrootcert"),
+            (cluster.checked("require", "localhost", "other"), "sslrootcert"),
+            (cluster.url("localhost", ""), "no encryption"),
+            (cluster.url("localhost", "?sslmode=verify-full"), "sslrootcert=system"),
+            (cluster.verified("localhost", "other"), "sslrootcert"),
+            (cluster.verified("127.0.0.1", "ours"), "names this host"),
+        ] {
+            all.spawn(move || {
+                let why = encrypted(&url).expect_err("it is refused");
+                assert!(why.contains(part) && !why.contains("secret"), "{why}");
+            });
+        }
+    });
+    for (what, well, asked) in asking {
+        let asked = asked.wait_with_output().expect("it ends");
+        assert_eq!(asked.status.success(), well, "{what}: {asked:?}");
+        assert!(String::from_utf8_lossy(&asked.stdout).contains("1 test"), "it was asked: {asked:?}");
     }
     // What ends by itself is told apart over TLS too: here a server that has no room for this user.
     let crowd = "CREATE ROLE crowd LOGIN CONNECTION LIMIT 0 PASSWORD 'secret'";

@@ -1,6 +1,8 @@
 //! Ten times as much is asked as can be done: what was accepted is kept, the rest is told so before its body is read and is not there, memory
 //! stays where it is, and a moment later nothing is to be seen of it. A program of its own, because cargo runs these one after the other: such a load would take
 //! the machine from the tests beside it.
+// What is flooded is one process with its own store, whatever else the binary can do.
+#![cfg(not(feature = "distributed"))]
 #![expect(clippy::disallowed_methods, reason = "a load of a real process, which takes real time and a thread")]
 
 use std::collections::BTreeMap;

@@ -102,8 +102,8 @@ fn a_refused_commit_writes_nothing_and_the_store_goes_on(make: Maker<'_>) {
     let mut store = new(make);
     let fence = take(&mut *store, &home()).fence;
     commit(&mut *store, whole(fence));
-    let log = |positions: [u64; 2]| Writes {
-        log: positions.map(|position| log_row(position, None, &shop(0))).into(),
+    let log = |positions: &[u64]| Writes {
+        log: positions.iter().map(|position| log_row(*position, None, &shop(0))).collect(),
         ..Writes::default()
     };
     let put = |number| Writes { waiting: vec![WaitingWrite::Put(home(), waiting(number, Some(1)))], ..Writes::default() };
@@ -113,7 +113,8 @@ fn a_refused_commit_writes_nothing_and_the_store_goes_on(make: Maker<'_>) {
         ("a state that was never there", state("car-9", 2)),
         ("a new saga that is there already", saga("car-1~a", 1, "running")),
         ("a saga that was changed by somebody else", saga("car-1~a", 3, "running")),
-        ("a position that is taken", log([5, 2])),
+        ("a position that is taken", log(&[5, 2])),
+        ("a position that is taken, among so many that several go into one statement", log(&[5, 6, 7, 8, 9, 10, 2, 11, 12, 13])),
         ("a waiting message's number that is taken", put(1)),
     ];
     for (what, bad) in refused {

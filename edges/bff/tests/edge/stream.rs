@@ -75,7 +75,8 @@ impl Reader {
     }
 
     async fn event(&mut self) -> Event {
-        self.next().await.expect("the stream goes on")
+        // Comments that say nothing come all the while.
+        tokio::time::timeout(BOUND, self.next()).await.expect("an event comes").expect("the stream goes on")
     }
 
     /// So many events.
