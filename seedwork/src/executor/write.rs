@@ -221,6 +221,12 @@ impl Executor {
             tap.committed(&writes);
         }
         self.counters.commits += u64::from(!writes.heads.is_empty());
+        self.counters.sagas_ended += batch.ended.len() as u64;
+        if !writes.heads.is_empty() {
+            // Before anybody is told: who has been told finds it counted.
+            let ended: Vec<_> = batch.ended.iter().map(|ended| &*ended.record).collect();
+            self.measure(inputs, now.saturating_sub(sealed), &ended);
+        }
         for (index, range) in batch.ranges {
             if let (Some(held), Some(rows)) = (self.held.get_mut(index), writes.log.get(range)) {
                 held.relay.committed(rows, now, &mut *self.broker);
@@ -263,11 +269,6 @@ impl Executor {
             if let Answered { command, first: Some(First::Done { saga: Some(saga), .. }), .. } = answered {
                 self.wait(&saga, Waiter::Elsewhere { to, command }, now);
             }
-        }
-        self.counters.sagas_ended += batch.ended.len() as u64;
-        if !writes.heads.is_empty() {
-            let ended: Vec<_> = batch.ended.iter().map(|ended| &*ended.record).collect();
-            self.measure(inputs, now.saturating_sub(sealed), &ended);
         }
         for ended in batch.ended {
             self.alarms.forget(&ended.saga);
