@@ -294,9 +294,7 @@ impl Subscriber {
         }
         let mut run = 0..0;
         for frame in &burst.frames {
-            let asked = burst.asked(frame);
-            let wanted =
-                self.places.advance(frame.partition, frame.place) && self.filter.passes(asked.kind, asked.key, asked.tenant);
+            let wanted = self.places.advance(frame.partition, frame.place) && self.filter.passes(&burst.asked(frame));
             if !wanted {
                 continue;
             }

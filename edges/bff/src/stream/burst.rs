@@ -6,6 +6,7 @@ use axum::body::Bytes;
 use seedwork::message::Packet;
 use seedwork::store::{Partition, Place};
 
+use super::filter::Asked;
 use super::place::Places;
 
 /// Bytes of frames in one burst, unless its last frame goes beyond.
@@ -36,14 +37,6 @@ pub(super) struct Frame {
     tenant: Option<Range<usize>>,
 }
 
-/// What a filter asks of an event.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Asked<'a> {
-    pub kind: &'a str,
-    pub key: &'a str,
-    pub tenant: Option<&'a str>,
-}
-
 impl Burst {
     /// Bytes of memory that it holds.
     pub fn weight(&self) -> usize {
@@ -53,7 +46,7 @@ impl Burst {
 
     /// What a filter asks of one of its frames.
     pub fn asked(&self, frame: &Frame) -> Asked<'_> {
-        let text = |range: &Range<usize>| self.asked.get(range.clone()).unwrap_or_default();
+        let text = |range: &Range<usize>| self.asked.get(range.clone()).unwrap_or_default().into();
         Asked { kind: text(&frame.kind), key: text(&frame.key), tenant: frame.tenant.as_ref().map(text) }
     }
 }
@@ -201,8 +194,9 @@ mod tests {
                     format!("id: 7.partner/0:{}\ndata: {}\n\n", frame.place.position, str::from_utf8(packet.raw()).unwrap());
                 assert_eq!(burst.bytes[frame.bytes.clone()], *expected.as_bytes());
                 let envelope = &packet.envelope;
-                let asked = Asked { kind: &envelope.kind, key: &envelope.key, tenant: envelope.tenant.as_deref() };
-                assert_eq!(burst.asked(frame), asked);
+                let asked = burst.asked(frame);
+                let expected = (&*envelope.kind, &*envelope.key, envelope.tenant.as_deref());
+                assert_eq!((&*asked.kind, &*asked.key, asked.tenant.as_deref()), expected);
             }
         }
     }

@@ -109,5 +109,5 @@ fn rows(read: &dyn Read, streams: &[&Stored], topic: &str, from: Option<Place>) 
 /// A message that cannot be read passes no filter but the open one.
 fn passes(filter: &Filter, raw: &str) -> bool {
     let read = || serde_json::from_str::<Asked<'_>>(raw);
-    filter.is_open() || read().is_ok_and(|asked| filter.passes(&asked.kind, &asked.key, asked.tenant.as_deref()))
+    filter.is_open() || read().is_ok_and(|asked| filter.passes(&asked))
 }
