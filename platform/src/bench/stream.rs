@@ -97,11 +97,9 @@ impl Unread {
 pub async fn follow(socket: TcpStream, unread: Unread) -> String {
     let mut last = Vec::new();
     loop {
-        if let Err(error) = socket.readable().await {
-            return format!("a subscriber's connection broke: {error}");
-        }
+        let ready = socket.readable().await;
         let mut buffer = unread.0.borrow_mut();
-        match socket.try_read(&mut buffer) {
+        match ready.and_then(|()| socket.try_read(&mut buffer)) {
             Err(error) if error.kind() == ErrorKind::WouldBlock => {}
             read => match more(read, || last.clone()) {
                 // What is said at the end is short.

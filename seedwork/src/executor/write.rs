@@ -217,15 +217,15 @@ impl Executor {
     pub(super) fn after(&mut self, flight: Flight) {
         let Flight { batch, writes, number, inputs, sealed } = flight;
         let now = self.clock.monotonic();
-        for tap in &mut self.taps {
-            tap.committed(&writes);
-        }
         self.counters.commits += u64::from(!writes.heads.is_empty());
         self.counters.sagas_ended += batch.ended.len() as u64;
         if !writes.heads.is_empty() {
             // Before anybody is told: who has been told finds it counted.
             let ended: Vec<_> = batch.ended.iter().map(|ended| &*ended.record).collect();
             self.measure(inputs, now.saturating_sub(sealed), &ended);
+        }
+        for tap in &mut self.taps {
+            tap.committed(&writes);
         }
         for (index, range) in batch.ranges {
             if let (Some(held), Some(rows)) = (self.held.get_mut(index), writes.log.get(range)) {

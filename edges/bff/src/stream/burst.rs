@@ -149,21 +149,8 @@ mod tests {
     use super::*;
 
     fn packet(key: &str, tenant: Option<&str>, profile: usize) -> Packet {
-        let envelope = Envelope {
-            id: "partner/0/7/1".into(),
-            source: "partner".into(),
-            kind: "partner.banned.v1".into(),
-            key: key.into(),
-            time: 1,
-            trace: None,
-            correlation: "x".into(),
-            causation: None,
-            actor: "local".into(),
-            tenant: tenant.map(Arc::from),
-            saga: None,
-            answer_to: None,
-            expected: None,
-        };
+        let asked = Envelope::asked("partner/0/7/1", "partner", "local", 1);
+        let envelope = Envelope { kind: "partner.banned.v1".into(), key: key.into(), tenant: tenant.map(Arc::from), ..asked };
         Packet::encode(envelope, "PartnerBanned", format!("{{\"profile\":\"{}\"}}", "x".repeat(profile)).as_bytes()).unwrap()
     }
 

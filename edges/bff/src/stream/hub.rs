@@ -319,21 +319,7 @@ mod tests {
     #[test]
     fn what_surrounds_small_events_counts_as_memory_of_the_ring() {
         let partitions = vec![Partition { context: "partner".into(), number: 0 }];
-        let envelope = Envelope {
-            id: "1".into(),
-            source: "partner".into(),
-            kind: "k".into(),
-            key: "p-1".into(),
-            time: 1,
-            trace: None,
-            correlation: "1".into(),
-            causation: None,
-            actor: "a".into(),
-            tenant: None,
-            saga: None,
-            answer_to: None,
-            expected: None,
-        };
+        let envelope = Envelope::asked("1", "x", "x", 0);
         let packet = Packet::encode(envelope, "X", b"{}").unwrap();
         let mut places = Places::beginning(&partitions);
         let mut ring = Ring { bursts: VecDeque::new(), first: 0, bytes: 0, places: places.clone() };
